@@ -1,0 +1,80 @@
+"""Many agents, one bucket. `windlass.open(store, project=…, agent=…)` is the door; names load when they are first used."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from windlass.errors import (
+        AccessDenied,
+        ClaimLost,
+        Damaged,
+        Fenced,
+        FormatTooNew,
+        Indeterminate,
+        Lost,
+        Moved,
+        NotFound,
+        NothingLeft,
+        NothingReady,
+        StoreError,
+        StoreFull,
+        StoreMissing,
+        StoreReadOnly,
+        TimedOut,
+        Unavailable,
+        Unidentified,
+        Unmet,
+        Unsafe,
+        UsageError,
+        VersionMoved,
+        WindlassError,
+    )
+    from windlass.project import Project
+    from windlass.project import open_project as open
+
+__all__ = [
+    "AccessDenied",
+    "ClaimLost",
+    "Damaged",
+    "Fenced",
+    "FormatTooNew",
+    "Indeterminate",
+    "Lost",
+    "Moved",
+    "NotFound",
+    "NothingLeft",
+    "NothingReady",
+    "Project",
+    "StoreError",
+    "StoreFull",
+    "StoreMissing",
+    "StoreReadOnly",
+    "TimedOut",
+    "Unavailable",
+    "Unidentified",
+    "Unmet",
+    "Unsafe",
+    "UsageError",
+    "VersionMoved",
+    "WindlassError",
+    "open",
+]
+
+_PROJECT = {"Project": "Project", "open": "open_project"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    home = import_module("windlass.project" if name in _PROJECT else "windlass.errors")
+    found: object = getattr(home, _PROJECT.get(name, name))
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

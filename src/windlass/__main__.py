@@ -1,0 +1,7 @@
+"""`python -m windlass`."""
+
+import sys
+
+from windlass.surfaces.cli import main
+
+sys.exit(main())

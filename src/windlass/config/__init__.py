@@ -1,0 +1,52 @@
+"""Settings: which store, which project, who acts, and what this machine keeps about them.
+
+`settle` answers all of it at once. What few commands need (`trust`, `sandbox_hint` …) is imported at its first use.
+"""
+
+from __future__ import annotations
+
+from windlass.config.settings import Settings, settle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from windlass.config.files import find_file, trust
+    from windlass.config.places import (
+        bind_agent,
+        bound_agent,
+        cache_dir,
+        machine_id,
+        remember_store,
+        state_dir,
+        store_facts,
+        unbind_agent,
+    )
+    from windlass.config.sandbox import network_hint, sandbox_hint
+
+__all__ = [
+    "Settings",
+    "bind_agent",
+    "bound_agent",
+    "cache_dir",
+    "find_file",
+    "machine_id",
+    "network_hint",
+    "remember_store",
+    "sandbox_hint",
+    "settle",
+    "state_dir",
+    "store_facts",
+    "trust",
+    "unbind_agent",
+]
+
+_LATER = {"find_file": "files", "trust": "files", "network_hint": "sandbox", "sandbox_hint": "sandbox"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LATER.get(name, 'places')}"), name)

@@ -1,0 +1,1 @@
+"""Operations: generators that yield effects. They know the protocol, and nothing of stores, clocks or commands."""

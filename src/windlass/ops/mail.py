@@ -1,0 +1,303 @@
+"""Mail: send, read by cursor, acknowledge, receipts."""
+
+from __future__ import annotations
+
+from windlass import effects as fx
+from windlass.digest import sha256_hex
+from windlass.errors import Lost, NotFound, TimedOut, UsageError, WindlassError
+from windlass.ops import logs, registers, waiting
+from windlass.ops.agents import act
+from windlass.protocol import keys
+from windlass.protocol.codec import check_text, decode, encode
+from windlass.protocol.mail import NEWCOMER, Ack, Cursor, Mail, Message, Sent
+from windlass.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from windlass.effects import Op
+    from windlass.ops.agents import Actor
+    from windlass.ops.registers import Version, Write
+
+
+class Posted(Record):
+    """A message that was sent. `again`: this id had been sent before. `stranger`: nobody registered the recipient's name."""
+
+    id: str
+    to: str
+    again: bool = False
+    stranger: bool = False
+
+
+class Inbox(Record):
+    """What a reader got, oldest first, and where its cursor may go once it has been shown. `more`: there is more behind it."""
+
+    mails: tuple[Mail, ...]
+    direct: int
+    broadcast: int
+    more: bool = False
+
+
+class Receipt(Record):
+    """How far a message got with one recipient: "sent", "delivered" or "acked"."""
+
+    agent: str
+    state: str
+    at: float = 0.0
+
+
+def send(
+    actor: Actor, to: str, text: str, *, step: str = "", reply_to: str = "", needs_ack: bool = False, ident: str | None = None
+) -> Op[Posted]:
+    """Send to an agent or to `_broadcast`. With `ident`, sending the same again sends nothing. Raises UsageError, Lost, Indeterminate."""
+    keys.check_mailbox(to)
+    check_text(text, "message")
+    if step:
+        keys.check_name(step, "step")
+    thread = ""
+    if reply_to:
+        box, number = keys.parse_message_id(reply_to)
+        thread = (yield from _read_one(box, number)).message.thread or reply_to
+    me = yield from act(actor)
+    now = yield from fx.now()
+    message = Message(
+        sender=me.agent,
+        incarnation=me.incarnation,
+        to=to,
+        text=text,
+        at=now,
+        step=step,
+        reply_to=reply_to,
+        thread=thread,
+        needs_ack=needs_ack,
+    )
+    stranger = yield from _stranger(to)
+    if ident is None:
+        slot, again = (yield from logs.append(to, message)), False
+    else:
+        slot, again = yield from _send_once(me.agent, ident, message)
+    return Posted(id=keys.message_id(to, slot), to=to, again=again, stranger=stranger)
+
+
+def _stranger(to: str) -> Op[bool]:
+    if to == keys.BROADCAST or (yield from fx.recall("known:" + to)):
+        return False
+    if (yield from fx.read(keys.agent(to))) is None:
+        return True
+    yield from fx.remember("known:" + to, b"1")
+    return False
+
+
+def _send_once(sender: str, ident: str, message: Message) -> Op[tuple[int, bool]]:
+    """Send under an id: first a record of what is sent and where it can be, then the message, then its slot."""
+    digest = sha256_hex(encode(message.but(at=0.0, incarnation=0)))
+    key = keys.sent(sender, ident)
+    start = yield from logs.hint(message.to)
+    if start and (yield from fx.read(keys.slot(message.to, start - 1))) is None:
+        start = 0
+    fresh = Sent(to=message.to, entry_id=(yield from fx.new_id()), digest=digest, start=start)
+    noted = (yield from registers.create(key, fresh, Sent)).doc
+    if noted.digest != digest:
+        raise Lost(f"you sent something else as {ident} before", "use another --id", id=ident)
+    if noted.slot is not None:
+        return noted.slot, True
+    again = noted.entry_id != fresh.entry_id
+    slot = (yield from _find(message.to, noted)) if again else None
+    if slot is None:
+        slot, again = (yield from logs.append(message.to, message.but(write_id=noted.entry_id))), False
+
+    def decide(entry: Version[Sent] | None, write: Write) -> Sent | None:
+        return entry.doc.but(slot=slot) if entry and entry.doc.slot is None else entry.doc if entry else None
+
+    yield from registers.update(key, Sent, decide)
+    return slot, again
+
+
+def _find(mailbox: str, noted: Sent) -> Op[int | None]:
+    number = noted.start
+    while True:
+        mails = yield from logs.read(mailbox, number, 256)
+        for mail in mails:
+            if mail.message.write_id == noted.entry_id:
+                return mail.slot
+        if not mails:
+            return None
+        number += len(mails)
+
+
+def _cursor(agent: str, *, fresh: bool) -> Op[Cursor]:
+    """The reader's cursor: as remembered unless `fresh`; for a new reader, its own mail from the start and the last broadcasts."""
+    key = keys.cursor(agent)
+    known = None if fresh else (yield from registers.remembered(key, Cursor))
+    if known is None:
+        known = yield from registers.fetch(key, Cursor)
+        yield from registers.keep(key, known)
+    if known is not None:
+        return known.doc
+    end = yield from logs.tail(keys.BROADCAST)
+    made = yield from registers.create(key, Cursor(broadcast=max(0, end - NEWCOMER)), Cursor)
+    yield from registers.keep(key, made)
+    return made.doc
+
+
+def unread(actor: Actor, limit: int = 20) -> Op[Inbox]:
+    """What is new for the reader, at most `limit` messages. Two reads where there is nothing; the cursor stays until `seen`."""
+    me = yield from act(actor)
+    return (yield from _unread(me.agent, limit))
+
+
+def _unread(agent: str, limit: int) -> Op[Inbox]:
+    cursor = yield from _cursor(agent, fresh=False)
+    first = yield from fx.gather_reads([keys.slot(agent, cursor.direct), keys.slot(keys.BROADCAST, cursor.broadcast)])
+    if not any(first):
+        return Inbox(mails=(), direct=cursor.direct, broadcast=cursor.broadcast)
+    cursor = yield from _cursor(agent, fresh=True)
+    direct = yield from logs.read(agent, cursor.direct, limit + 1)
+    broadcast = yield from logs.read(keys.BROADCAST, cursor.broadcast, limit + 1)
+    return _shown(agent, cursor, direct, broadcast, limit)
+
+
+def _shown(agent: str, cursor: Cursor, direct: list[Mail], broadcast: list[Mail], limit: int) -> Inbox:
+    """Both mailboxes as one list: each in its own order, between them by the senders' clocks; cut at `limit`."""
+    mails: list[Mail] = []
+    at, end, more = [0, 0], [cursor.direct, cursor.broadcast], False
+    boxes = (direct, broadcast)
+    while True:
+        heads = [(boxes[i][at[i]].message.at, i) for i in (0, 1) if at[i] < len(boxes[i])]
+        if not heads:
+            break
+        which = min(heads)[1]
+        mail = boxes[which][at[which]]
+        show = bool(mail.damaged) or not (mail.message.void or (which == 1 and mail.message.sender == agent) or mail.message.moved_to)
+        if show and len(mails) >= limit:
+            more = True
+            break
+        at[which] += 1
+        end[which] = mail.slot + 1
+        if show:
+            mails.append(mail)
+    more = more or len(direct) > limit or len(broadcast) > limit
+    return Inbox(mails=tuple(mails), direct=end[0], broadcast=end[1], more=more)
+
+
+def seen(actor: Actor, inbox: Inbox) -> Op[None]:
+    """Advance the reader's cursor past what was shown; it never goes back."""
+    key = keys.cursor(actor.agent)
+
+    def decide(entry: Version[Cursor] | None, write: Write) -> Cursor:
+        return (entry.doc if entry else Cursor()).past(inbox.direct, inbox.broadcast)
+
+    def landed(write_id: str, seq: int, now: Cursor) -> Op[bool | None]:
+        yield from ()
+        return False  # deciding again is harmless: advancing takes the maximum
+
+    known = yield from registers.remembered(key, Cursor)
+    if known is not None and known.doc.past(inbox.direct, inbox.broadcast) is known.doc:
+        return
+    now = yield from registers.update(key, Cursor, decide, landed=landed, known=known or registers.UNKNOWN)
+    yield from registers.keep(key, now)
+
+
+def wait_unread(actor: Actor, seconds: float, limit: int = 20) -> Op[Inbox]:
+    """Wait until something is new. Raises TimedOut."""
+    pace = yield from waiting.begin()
+    while True:
+        inbox = yield from unread(actor, limit)
+        if inbox.mails:
+            return inbox
+        if inbox.direct or inbox.broadcast:  # skipped entries only: pass them, so that polling stays two reads
+            yield from seen(actor, inbox)
+        if pace.waited >= seconds:
+            raise TimedOut(f"nothing new in {seconds:g} s", "wait again, or get on with something else", waited=seconds)
+        pace = yield from waiting.pause(pace, seconds)
+
+
+def recent(actor: Actor, limit: int = 20) -> Op[Inbox]:
+    """The newest messages of both mailboxes, read or not; the cursor stays."""
+    me = yield from act(actor)
+    cursor = yield from _cursor(me.agent, fresh=False)
+    ends = [(yield from logs.tail(me.agent, cursor.direct)), (yield from logs.tail(keys.BROADCAST, cursor.broadcast))]
+    starts = [max(0, end - limit) for end in ends]
+    direct = yield from logs.read(me.agent, starts[0], limit)
+    broadcast = yield from logs.read(keys.BROADCAST, starts[1], limit)
+    every = _shown(me.agent, Cursor(direct=starts[0], broadcast=starts[1]), direct, broadcast, 2 * limit)
+    more = any(starts) or len(every.mails) > limit
+    return every.but(mails=every.mails[-limit:], more=more)
+
+
+def all_(actor: Actor, limit: int = 1_000_000) -> Op[Inbox]:
+    """Every message from the first on, up to `limit`; the cursor stays."""
+    me = yield from act(actor)
+    direct = yield from logs.read(me.agent, 0, limit)
+    broadcast = yield from logs.read(keys.BROADCAST, 0, limit)
+    return _shown(me.agent, Cursor(), direct, broadcast, limit)
+
+
+def read(ident: str) -> Op[Mail]:
+    """One message, whole. Raises NotFound, UsageError, Damaged."""
+    return (yield from _read_one(*keys.parse_message_id(ident)))
+
+
+def _read_one(mailbox: str, number: int) -> Op[Mail]:
+    found = yield from fx.read(keys.slot(mailbox, number))
+    ident = keys.message_id(mailbox, number)
+    if found is None:
+        raise NotFound(f"there is no message {ident}", "see: windlass inbox", id=ident)
+    return Mail(id=ident, mailbox=mailbox, slot=number, message=decode(Message, found.key, found.body))
+
+
+def ack(actor: Actor, ident: str) -> Op[bool]:
+    """Acknowledge a message addressed to the caller; False where it was acknowledged before. Raises NotFound, UsageError."""
+    mailbox, number = keys.parse_message_id(ident)
+    if mailbox not in (actor.agent, keys.BROADCAST):
+        raise UsageError(f"{ident} was not sent to {actor.agent}", "only a recipient acknowledges a message", id=ident)
+    yield from _read_one(mailbox, number)
+    me = yield from act(actor)
+    fresh = Ack(agent=me.agent, at=(yield from fx.now()), write_id="")
+    before = yield from fx.read(keys.ack(mailbox, number, me.agent))
+    yield from registers.create(keys.ack(mailbox, number, me.agent), fresh, Ack)
+    return before is None
+
+
+def receipts(ident: str) -> Op[list[Receipt]]:
+    """How far a message got: its recipient, or for a broadcast every agent but the sender. Raises NotFound."""
+    mailbox, number = keys.parse_message_id(ident)
+    mail = yield from _read_one(mailbox, number)
+    if mailbox == keys.BROADCAST:
+        agents = [name for name in (yield from agent_names()) if name != mail.message.sender]
+    else:
+        agents = [mailbox]
+    found = yield from fx.gather_reads([key for name in agents for key in (keys.ack(mailbox, number, name), keys.cursor(name))])
+    out = []
+    for i, name in enumerate(agents):
+        acked, cursor = registers.of(found[2 * i], Ack), registers.of(found[2 * i + 1], Cursor)
+        upto = 0 if cursor is None else cursor.doc.broadcast if mailbox == keys.BROADCAST else cursor.doc.direct
+        state = "acked" if acked else "delivered" if upto > number else "sent"
+        out.append(Receipt(agent=name, state=state, at=acked.doc.at if acked else 0.0))
+    return out
+
+
+def agent_names() -> Op[list[str]]:
+    """Every agent that ever acted here, sorted."""
+    names: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = yield from fx.page(keys.AGENTS, after)
+        names += [name for name in (keys.parse_agent(entry.key) for entry in page.entries) if name]
+        after = page.more
+    return sorted(names)
+
+
+def count_unread(agent: str) -> Op[int]:
+    """How many messages are new for an agent, counted without reading more than it must; at most 100."""
+    try:
+        return len((yield from _peek(agent)).mails)
+    except WindlassError:
+        return 0
+
+
+def _peek(agent: str) -> Op[Inbox]:
+    found = yield from registers.fetch(keys.cursor(agent), Cursor)
+    cursor = found.doc if found else Cursor(broadcast=max(0, (yield from logs.tail(keys.BROADCAST)) - NEWCOMER))
+    direct = yield from logs.read(agent, cursor.direct, 100)
+    broadcast = yield from logs.read(keys.BROADCAST, cursor.broadcast, 100)
+    return _shown(agent, cursor, direct, broadcast, 100)

@@ -1,0 +1,169 @@
+"""Plans: apply, export. Applying again changes only what differs, and never touches a claim."""
+
+from __future__ import annotations
+
+from windlass import effects as fx
+from windlass.errors import ClaimLost, UsageError
+from windlass.ops import registers, steps
+from windlass.ops.agents import act, note_planned
+from windlass.ops.survey import survey
+from windlass.ops.work import offer, put_on_board
+from windlass.protocol import keys
+from windlass.protocol.plans import Plan, cyclic, find_cycle
+from windlass.protocol.project import Marker
+from windlass.protocol.steps import Definition, Status, Step
+from windlass.protocol.transitions import Act, defined, unmet
+from windlass.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from windlass.effects import Op
+    from windlass.ops.agents import Actor, Me
+    from windlass.ops.registers import Version, Write
+
+
+class Applied(Record):
+    """What applying a plan did, by step name."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+
+
+def apply(actor: Actor, plan: Plan) -> Op[Applied]:
+    """Declare or change the steps of a plan. Raises UsageError before anything is written: unknown needs, cycles, texts too large."""
+    applied = yield from _apply(actor, plan)
+    yield from _mark_planned()
+    yield from note_planned(actor, (yield from act(actor)))
+    return applied
+
+
+def add(actor: Actor, name: str, definition: Definition) -> Op[Step]:
+    """Declare one step. Raises ClaimLost where it is there already, UsageError as `apply` does."""
+    keys.check_name(name, "step")
+    there = yield from registers.fetch(keys.step(name), Step)
+    if there is not None and there.doc.definition != definition:
+        raise ClaimLost(f"{name} exists already", f"change it: windlass step edit {name}", step=name)
+    yield from _apply(actor, Plan(steps={name: definition}))
+    return (yield from steps.fetch(name)).doc
+
+
+def edit(actor: Actor, name: str, changes: Mapping[str, object]) -> Op[Step]:
+    """Change some fields of a step's definition. Raises NotFound, UsageError as `apply` does."""
+    there = (yield from steps.fetch(name)).doc
+    yield from _apply(actor, Plan(steps={name: there.definition.but(**changes)}))
+    return (yield from steps.fetch(name)).doc
+
+
+def _apply(actor: Actor, plan: Plan) -> Op[Applied]:
+    for name, definition in plan.steps.items():
+        steps.check_definition(name, definition)
+    there = yield from _read(list(plan.steps))
+    yield from _check(plan, there)
+    me = yield from act(actor)
+    needed_by: dict[str, list[str]] = {}
+    for name, definition in plan.steps.items():
+        for need in definition.needs:
+            needed_by.setdefault(need, []).append(name)
+    waiting = {name: tuple(needed_by.get(name, ())) for name in plan.steps}
+    missing = [name for name in plan.steps if there[name] is None]
+    added = yield from _add(me, plan, missing, waiting)
+    changed: list[str] = []
+    unchanged: list[str] = []
+    for name in plan.steps:
+        if name in added:
+            continue
+        before = there[name]
+        known = set(before.needed_by) if before else set()
+        if before is not None and before.definition == plan.steps[name] and known >= set(waiting[name]):
+            unchanged.append(name)
+            continue
+        done = yield from steps.define(actor, name, plan.steps[name], needed_by=waiting[name])
+        same = done.again or (before is not None and before.definition == plan.steps[name])
+        (unchanged if same else changed).append(name)
+    for need, names in needed_by.items():
+        if need not in plan.steps:
+            for name in names:
+                yield from steps.link(actor, need, name)
+    yield from _offer(plan, there, set(added))
+    return Applied(added=tuple(added), changed=tuple(changed), unchanged=tuple(unchanged))
+
+
+def _read(names: list[str]) -> Op[dict[str, Step | None]]:
+    there: dict[str, Step | None] = {}
+    for start in range(0, len(names), 64):
+        there |= yield from steps.fetch_all(names[start : start + 64])
+        if len(names) > 64:
+            yield from fx.tell("reading steps", len(there), len(names))
+    return there
+
+
+def _check(plan: Plan, there: Mapping[str, Step | None]) -> Op[None]:
+    """Every need exists, here or in the store, and together they go in no circle."""
+    needs: dict[str, tuple[str, ...]] = {name: definition.needs for name, definition in plan.steps.items()}
+    outside: dict[str, Step | None] = {}
+    wanted = sorted({need for names in needs.values() for need in names} - plan.steps.keys())
+    by = {need: name for name, names in needs.items() for need in names}
+    first = True
+    while wanted:
+        found = yield from _read(wanted)
+        lost = [name for name, step in found.items() if step is None]
+        if lost and first:
+            raise UsageError(
+                f"{by[lost[0]]} needs {lost[0]}, which does not exist",
+                "add it to the plan, or mend its name",
+                step=by[lost[0]],
+                need=lost[0],
+            )
+        outside |= found
+        first = False
+        wanted = sorted({need for step in found.values() if step for need in step.needs} - outside.keys() - plan.steps.keys())
+    cycle = find_cycle({**{name: step.needs for name, step in outside.items() if step}, **needs})
+    if cycle:
+        raise cyclic(cycle)
+
+
+def _add(me: Me, plan: Plan, names: list[str], waiting: Mapping[str, tuple[str, ...]]) -> Op[list[str]]:
+    at = yield from fx.now()
+    documents = []
+    for name in names:
+        write_id = yield from fx.new_id()
+        by = Act(agent=me.agent, incarnation=me.incarnation, at=at, write_id=write_id)
+        step = defined(None, name, by, plan.steps[name], waiting[name]).but(write_id=write_id, seq=1)
+        documents.append((keys.step(name), step))
+    made = yield from registers.create_all(documents, Step)
+    return [name for name, created in zip(names, made, strict=True) if created]
+
+
+def _mark_planned() -> Op[None]:
+    def decide(entry: Version[Marker] | None, write: Write) -> Marker | None:
+        return entry.doc.but(planned=True) if entry and not entry.doc.planned else entry.doc if entry else None
+
+    def landed(write_id: str, seq: int, now: Marker) -> Op[bool | None]:
+        yield from ()
+        return now.planned
+
+    yield from registers.update(keys.MARKER, Marker, decide, landed=landed)
+
+
+def _offer(plan: Plan, there: Mapping[str, Step | None], added: set[str]) -> Op[None]:
+    """Put what is ready on the board."""
+    ready = []
+    for name, definition in plan.steps.items():
+        step = there[name]
+        if name not in added and (step is None or step.status is not Status.PENDING):
+            continue
+        probe = Step(name=name, needs=definition.needs, priority=definition.priority, labels=definition.labels)
+        if not unmet(probe, {need: there.get(need) for need in definition.needs}):
+            ready.append(offer(probe))
+    if ready:
+        yield from put_on_board(ready, [])
+
+
+def definitions() -> Op[dict[str, Definition]]:
+    """What every step of the project says, for export. Reads each step once."""
+    found = yield from survey()
+    there = yield from _read(list(found.steps))
+    return {name: step.definition for name, step in there.items() if step is not None}

@@ -1,0 +1,40 @@
+"""The one backoff of everything that polls."""
+
+from __future__ import annotations
+
+from windlass import effects as fx
+from windlass.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from windlass.effects import Op
+
+FIRST = 0.15
+"""Seconds between polls at first."""
+SHARE = 0.05
+"""Of the time waited so far."""
+MOST = 60.0
+"""Seconds between polls at most."""
+
+
+class Pace(Record):
+    """How long something was waited for, in seconds, and the client's clock at the last poll."""
+
+    waited: float
+    last: float
+
+
+def begin() -> Op[Pace]:
+    """Start waiting."""
+    return Pace(waited=0.0, last=(yield from fx.now()))
+
+
+def pause(pace: Pace, limit: float | None) -> Op[Pace]:
+    """Sleep until the next poll is due, never beyond `limit` seconds in all. A clock that jumps does not end the wait."""
+    delay = min(MOST, max(FIRST, SHARE * pace.waited))
+    if limit is not None:
+        delay = max(0.0, min(delay, limit - pace.waited))
+    yield from fx.sleep(delay)
+    now = yield from fx.now()
+    passed = now - pace.last
+    return Pace(waited=pace.waited + (passed if 0 < passed < delay + 5.0 else delay), last=now)

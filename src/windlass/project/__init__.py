@@ -1,0 +1,136 @@
+"""The facade: a project of agents in a store. `windlass.open(...)` and `windlass.aio.open(...)` give one."""
+
+from __future__ import annotations
+
+from windlass.ops.agents import Actor, Me
+from windlass.project.session import Session, open_session, settings_for
+from windlass.protocol.agents import Keeper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from windlass.ops.status import Overview, Standing
+    from windlass.ops.timeline import View
+    from windlass.project.agents import AgentsPart
+    from windlass.project.mail import MailPart
+    from windlass.project.memory import MemoryPart
+    from windlass.project.plan import PlanPart
+    from windlass.project.steps import Steps
+    from windlass.project.views import Views
+
+__all__ = ["Actor", "Keeper", "Me", "Project", "Session", "open_project", "open_session", "settings_for"]
+
+
+def open_project(
+    store: str | None = None, *, project: str | None = None, agent: str | None = None, lease: float | None = None, create: bool = False
+) -> Project:
+    """Open a project, blocking; what is not given is found as the command line finds it.
+
+    `lease`: seconds that claims live without a sign of life (default 600: presence is kept fresh while the project is
+    open). `create` makes a missing directory or bucket. Raises UsageError, StoreError.
+
+    >>> with windlass.open("s3://team/agents", project="demo", agent="designer") as p:
+    ...     p.memory.set("design.contract", "api.py", if_version=0)
+    """
+    settings = settings_for({"store": store, "project": project, "agent": agent})
+    if lease is not None:
+        settings = settings.but(lease=lease)
+    return Project(open_session(settings, keeper=Keeper.PYTHON, create=create))
+
+
+class Project:
+    """One project of one store, as one agent. Close it, or use it as a context manager."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def name(self) -> str:
+        """The project's name."""
+        return self._session.project
+
+    @property
+    def agent(self) -> str | None:
+        """Who acts here."""
+        return self._session.agent
+
+    @property
+    def store(self) -> str:
+        """The store's URL, free of secrets."""
+        return self._session.url
+
+    @property
+    def session(self) -> Session:
+        """The session, for those who build a surface."""
+        return self._session
+
+    @property
+    def steps(self) -> Steps:
+        """Units of work."""
+        from windlass.project.steps import Steps
+
+        return Steps(self._session)
+
+    @property
+    def plan(self) -> PlanPart:
+        """Steps from a file."""
+        from windlass.project.plan import PlanPart
+
+        return PlanPart(self._session)
+
+    @property
+    def memory(self) -> MemoryPart:
+        """Shared values."""
+        from windlass.project.memory import MemoryPart
+
+        return MemoryPart(self._session)
+
+    @property
+    def mail(self) -> MailPart:
+        """Messages."""
+        from windlass.project.mail import MailPart
+
+        return MailPart(self._session)
+
+    @property
+    def agents(self) -> AgentsPart:
+        """Who is here."""
+        from windlass.project.agents import AgentsPart
+
+        return AgentsPart(self._session)
+
+    @property
+    def views(self) -> Views:
+        """Status, whoami and the timeline."""
+        from windlass.project.views import Views
+
+        return Views(self._session)
+
+    def status(self) -> Overview:
+        """Everything at a glance."""
+        return self.views.status()
+
+    def whoami(self) -> Standing:
+        """Where this agent stands. Raises Unidentified."""
+        return self.views.whoami()
+
+    def log(self, *, since: float = 0.0, limit: int | None = 20) -> View:
+        """The timeline, newest last; `since` in seconds since 1970, `limit` in events (None: all)."""
+        return self.views.log(since=since, limit=limit)
+
+    def close(self) -> None:
+        """End the heartbeat, note what was read, give connections back. Claims stay."""
+        try:
+            self._session.flush_seen()
+        finally:
+            self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None:
+            self._session.unseen = None
+        self.close()

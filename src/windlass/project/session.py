@@ -1,0 +1,175 @@
+"""The composition root: settings become a store, hints, a world and somebody who acts."""
+
+from __future__ import annotations
+
+import os
+
+from windlass.config import settle
+from windlass.drivers.sync import World, run
+from windlass.errors import Unidentified, WindlassError
+from windlass.ops.agents import Actor
+from windlass.protocol import keys
+from windlass.protocol.agents import FRESH, LEASE_BEATING, Keeper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Coroutine, Mapping
+    from typing import Any, TypeVar
+
+    from windlass.config import Settings
+    from windlass.effects import Op, Tell
+    from windlass.ops.mail import Inbox
+    from windlass.stores.base import Store
+
+    T = TypeVar("T")
+
+
+class Session:
+    """One open project: a world to run operations in, and who acts there."""
+
+    def __init__(self, settings: Settings, world: World, base: Store, actor: Actor | None) -> None:
+        self.settings = settings
+        self.world = world
+        self.base = base
+        """The store without the project's prefix."""
+        self._actor = actor
+        self.unseen: Inbox | None = None
+        """What was returned as new and is not yet noted as read."""
+        self._beating: threading.Event | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts. Raises Unidentified."""
+        if self._actor is None:
+            raise Unidentified("nobody knows which agent is acting", "say who: --agent NAME, or export WINDLASS_AGENT=NAME")
+        return self._actor
+
+    @property
+    def agent(self) -> str | None:
+        """The agent's name, or None where nobody knows it."""
+        return self._actor.agent if self._actor else None
+
+    @property
+    def project(self) -> str:
+        """The project's name."""
+        return self.settings.project
+
+    @property
+    def url(self) -> str:
+        """The store, as a user names it."""
+        return self.base.url
+
+    def run(self, op: Op[T]) -> T:
+        """Run an operation, blocking."""
+        return run(op, self.world)
+
+    def run_async(self, op: Op[T]) -> Coroutine[Any, Any, T]:
+        """Run an operation on the event loop."""
+        from windlass.drivers import aio
+
+        return aio.run(op, self.world)
+
+    def become(self, **changes: Any) -> None:
+        """Act with other facts from now on, such as an incarnation just taken."""
+        self._actor = self.actor.but(**changes)
+
+    def keep_fresh(self) -> None:
+        """Refresh presence from a thread until the session is closed, so that claims live as long as the program does."""
+        if self._beating is not None:
+            return
+        import threading
+
+        from windlass.ops.agents import act
+
+        actor, stop = self.actor, threading.Event()
+        period = min(FRESH / 2, (actor.lease or LEASE_BEATING) / 4)
+
+        def beat() -> None:
+            while not stop.wait(period):
+                try:
+                    run(act(actor, renew=True), self.world)
+                except WindlassError:  # the next claim or completion meets it and says so
+                    continue
+
+        self._beating = stop
+        threading.Thread(target=beat, name="windlass-presence", daemon=True).start()
+
+    def flush_seen(self) -> None:
+        """Note as read what was returned as new."""
+        if self.unseen is not None:
+            from windlass.ops.mail import seen
+
+            inbox, self.unseen = self.unseen, None
+            self.run(seen(self.actor, inbox))
+
+    async def flush_seen_async(self) -> None:
+        """As `flush_seen`, on the event loop."""
+        if self.unseen is not None:
+            from windlass.ops.mail import seen
+
+            inbox, self.unseen = self.unseen, None
+            await self.run_async(seen(self.actor, inbox))
+
+    def close(self) -> None:
+        """Give threads and connections back."""
+        if self._beating is not None:
+            self._beating.set()
+        self.world.close()
+
+
+def settings_for(flags: Mapping[str, str | None], env: Mapping[str, str] | None = None, cwd: str | None = None) -> Settings:
+    """Settings from flags, environment, files and defaults. Raises UsageError."""
+    settings = settle(flags, os.environ if env is None else env, os.getcwd() if cwd is None else cwd)
+    keys.check_name(settings.project, "project")
+    if settings.agent:
+        keys.check_name(settings.agent, "agent")
+    return settings
+
+
+def open_session(
+    settings: Settings,
+    *,
+    keeper: Keeper = Keeper.COMMANDS,
+    create: bool = False,
+    tell: Callable[[Tell], None] = lambda _: None,
+) -> Session:
+    """Open the store that the settings name. Raises StoreError, UsageError."""
+    from windlass.drivers.hints import FileHints
+    from windlass.stores.wrappers import Prefix
+
+    base = open_base(settings, create=create)
+    scope = f"{base.url}\n{settings.project}"
+    world = World(Prefix(base, settings.project + "/"), FileHints(settings.cache_dir, scope), tell)
+    actor = None
+    if settings.agent:
+        actor = Actor(
+            agent=settings.agent,
+            machine=_machine(),
+            host=os.uname().nodename,
+            pid=os.getpid(),
+            keeper=Keeper.RUN if settings.incarnation is not None else keeper,
+            incarnation=settings.incarnation,
+            lease=settings.lease,
+            project=settings.project,
+        )
+    return Session(settings, world, base, actor)
+
+
+def open_base(settings: Settings, *, create: bool = False) -> Store:
+    """The store itself, all projects. The embedded one comes into being at its first use."""
+    from windlass.stores.registry import open_store
+
+    if settings.embedded:
+        from windlass.stores.embedded import prepare_embedded
+
+        prepare_embedded(settings.embedded, settings.git_common_dir)
+    options = {key: value for key, value in settings.options.items() if isinstance(value, str)}
+    default = settings.store_why.startswith("the default")
+    return open_store(settings.store, create=create or default, options=options)
+
+
+def _machine() -> str:
+    from windlass.config import machine_id
+
+    return machine_id()

@@ -1,0 +1,1 @@
+"""Pure: keys, documents and state machines. No input or output, no clock, no randomness."""

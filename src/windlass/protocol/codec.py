@@ -1,0 +1,270 @@
+"""Documents as bytes: JSON with `format`, `kind`, `write_id` and `seq` in the body; fields we do not know survive a rewrite."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+
+from windlass.errors import Damaged, FormatTooNew, UsageError
+from windlass.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, ClassVar, Self, TypeVar
+
+    E = TypeVar("E", bound=Enum)
+    D = TypeVar("D", bound="Document")
+    V = TypeVar("V")
+
+FORMAT = 1
+"""The major format that this code writes; a newer one is refused."""
+MAX_TEXT = 256 * 1024
+"""Bytes, as UTF-8, of one value, message, note or description."""
+MAX_DOCUMENT = 4 * 1024 * 1024
+"""Bytes of one document as encoded: no store reads a larger object."""
+
+_HEAD = ("format", "kind", "write_id", "seq")
+
+
+class Fields:
+    """Takes typed fields out of a decoded JSON object. Raises ValueError naming the field that is wrong."""
+
+    def __init__(self, values: object, where: str = "") -> None:
+        if not isinstance(values, dict):
+            raise ValueError(f"{where or 'the document'} is not an object")
+        self._left: dict[str, Any] = dict(values)
+        self._where = where + "." if where else ""
+
+    def _take(self, name: str, kind: type | tuple[type, ...], what: str, default: Any) -> Any:
+        value = self._left.pop(name, None)
+        if value is None:
+            return default
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"{self._where}{name} is not {what}")
+        return value
+
+    def text(self, name: str, default: str = "") -> str:
+        """A string."""
+        return str(self._take(name, str, "a string", default))
+
+    def maybe_text(self, name: str) -> str | None:
+        """A string, or None where absent."""
+        value: str | None = self._take(name, str, "a string", None)
+        return value
+
+    def whole(self, name: str, default: int = 0) -> int:
+        """A whole number, at least 0 and below 2^53."""
+        value = int(self._take(name, int, "a whole number", default))
+        if not 0 <= value < 2**53:
+            raise ValueError(f"{self._where}{name} is out of range")
+        return value
+
+    def signed(self, name: str, default: int = 0) -> int:
+        """A whole number of either sign."""
+        value = int(self._take(name, int, "a whole number", default))
+        if abs(value) >= 2**53:
+            raise ValueError(f"{self._where}{name} is out of range")
+        return value
+
+    def number(self, name: str, default: float = 0.0) -> float:
+        """A finite number."""
+        return self._finite(name, self._take(name, (int, float), "a number", default))
+
+    def maybe_number(self, name: str) -> float | None:
+        """A finite number, or None where absent."""
+        value = self._take(name, (int, float), "a number", None)
+        return None if value is None else self._finite(name, value)
+
+    def _finite(self, name: str, value: float) -> float:
+        if not -1e15 < value < 1e15:
+            raise ValueError(f"{self._where}{name} is out of range")
+        return float(value)
+
+    def flag(self, name: str) -> bool:
+        """true, or false where absent."""
+        return bool(self._take(name, bool, "true or false", False))
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of strings."""
+        values = self._take(name, list, "a list", [])
+        if not all(isinstance(value, str) for value in values):
+            raise ValueError(f"{self._where}{name} is not a list of strings")
+        return tuple(values)
+
+    def objects(self, name: str) -> tuple[Mapping[str, Any], ...]:
+        """A list of JSON objects, as they are."""
+        values = self._take(name, list, "a list", [])
+        if not all(isinstance(value, dict) for value in values):
+            raise ValueError(f"{self._where}{name} is not a list of objects")
+        return tuple(values)
+
+    def mapping(self, name: str) -> Mapping[str, Any]:
+        """A JSON object, as it is."""
+        value: dict[str, Any] = self._take(name, dict, "an object", {})
+        return value
+
+    def counts(self, name: str) -> Mapping[str, int]:
+        """A JSON object of whole numbers."""
+        inner = Fields(self._take(name, dict, "an object", {}), self._where + name)
+        return {key: inner.whole(key) for key in list(inner._left)}
+
+    def anything(self, name: str) -> Any:
+        """Any JSON value, None where absent."""
+        return self._left.pop(name, None)
+
+    def choice(self, name: str, of: type[E], default: E) -> E:
+        """One of an enum's values."""
+        value = self._take(name, str, "a string", default.value)
+        try:
+            return of(value)
+        except ValueError:
+            raise ValueError(f"{self._where}{name} is {str(value)[:40]!r}, which this version does not know") from None
+
+    def record(self, name: str, build: Callable[[Fields], V]) -> V | None:
+        """An object read by `build`, or None where absent."""
+        value = self._take(name, dict, "an object", None)
+        return None if value is None else build(Fields(value, self._where + name))
+
+    def records(self, name: str, build: Callable[[Fields], V]) -> tuple[V, ...]:
+        """A list of objects, each read by `build`."""
+        values = self._take(name, list, "a list", [])
+        return tuple(build(Fields(value, f"{self._where}{name}[{i}]")) for i, value in enumerate(values))
+
+    def rest(self) -> Mapping[str, Any]:
+        """What was not taken: fields of a newer minor version."""
+        return self._left
+
+
+class Document(Record):
+    """One object's content. `write_id` is fresh for every write; `seq` grows by one with each write of a register."""
+
+    KIND: ClassVar[str] = ""
+
+    write_id: str = ""
+    seq: int = 0
+    extra: Mapping[str, Any] = {}
+
+    @classmethod
+    def load(cls, f: Fields) -> Self:
+        """Build from fields. Raises ValueError."""
+        raise NotImplementedError
+
+    def wrote(self, write_id: str, seq: int) -> bool | None:
+        """Whether this or an earlier state was written by `write_id` as number `seq`; None where that cannot be told."""
+        if self.write_id == write_id:
+            return True
+        return False if self.seq <= seq else None
+
+
+def plain(value: object) -> Any:
+    """A record, enum, tuple or mapping as JSON types; empty and default fields of records are left out."""
+    if isinstance(value, Record):
+        return _fields(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (tuple, list)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value
+
+
+def _fields(record: Record) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name in record.__fields__:
+        value = getattr(record, name)
+        if name == "extra":
+            continue
+        if value is None or value == getattr(type(record), name, None):
+            continue
+        out[name] = plain(value)
+    for name, value in (getattr(record, "extra", None) or {}).items():
+        out.setdefault(name, value)
+    return out
+
+
+def encode(document: Document) -> bytes:
+    """The document's bytes, ASCII JSON. Raises UsageError where nobody could read them again."""
+    head = {"format": FORMAT, "kind": document.KIND, "write_id": document.write_id, "seq": document.seq}
+    try:
+        body = json.dumps({**head, **_fields(document)}, separators=(",", ":"), allow_nan=False).encode("ascii")
+    except RecursionError:
+        raise _unwritable(document, "it is nested too deeply") from None
+    if len(body) > MAX_DOCUMENT:
+        raise _unwritable(document, f"it would have {len(body):,} bytes, at most {MAX_DOCUMENT:,} are allowed")
+    return body
+
+
+def _unwritable(document: Document, why: str) -> UsageError:
+    return UsageError(f"this {document.KIND} cannot be written: {why}", "put large content in a file or a bucket, and send its address")
+
+
+def decode(kind: type[D], key: str, body: bytes) -> D:
+    """The document in an object's bytes. Raises Damaged, FormatTooNew."""
+    values = parse(key, body)
+    major = values.get("format")
+    if not isinstance(major, int) or isinstance(major, bool) or major < 1:
+        raise Damaged(key, "it has no format number")
+    if major > FORMAT:
+        raise FormatTooNew(
+            f"{key} is written in format {major}, this Windlass knows up to {FORMAT}", "upgrade: pip install -U windlass", key=key
+        )
+    if values.get("kind") != kind.KIND:
+        raise Damaged(key, f"it is a {str(values.get('kind'))[:40]!r}, not a {kind.KIND!r}")
+    fields = Fields({name: value for name, value in values.items() if name not in ("format", "kind")})
+    try:
+        write_id, seq = fields.text("write_id"), fields.whole("seq")
+        document = kind.load(fields)
+    except ValueError as error:
+        raise Damaged(key, str(error)) from None
+    return document.but(write_id=write_id, seq=seq, extra=fields.rest())
+
+
+def parse(key: str, body: bytes) -> dict[str, Any]:
+    """The JSON object in some bytes. Raises Damaged."""
+    try:
+        values = json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else "it is not JSON"
+        raise Damaged(key, why) from None
+    if not isinstance(values, dict):
+        raise Damaged(key, "it is not a JSON object")
+    return values
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if value - value != 0.0:
+        raise ValueError(digits)
+    return value
+
+
+def check_value(value: object) -> None:
+    """Raises UsageError where a value is no JSON, or too large or too deep to be kept."""
+    if isinstance(value, str):
+        check_text(value, "value")
+        return
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise UsageError(f"the value is no JSON: {why}", "use text, finite numbers, true, false, null, lists and objects") from None
+    check_text(text, "value")
+
+
+def check_text(text: str, what: str, limit: int = MAX_TEXT) -> str:
+    """The text itself. Raises UsageError where it is too large or not Unicode."""
+    try:
+        size = len(text.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise UsageError(f"the {what} is not valid Unicode", "send UTF-8 text") from None
+    if size > limit:
+        raise UsageError(
+            f"the {what} has {size:,} bytes, at most {limit:,} are allowed", "put large content in a file or a bucket, and send its address"
+        )
+    return text

@@ -1,0 +1,180 @@
+"""Builds and parses every key of a project. Nothing else spells a key. Source of the layout: docs/protocol.md."""
+
+from __future__ import annotations
+
+import re
+
+from windlass.errors import UsageError
+
+BROADCAST = "_broadcast"
+MAX_NAME = 128
+"""Bytes of one name."""
+MAX_MEMORY_KEY = 512
+"""Bytes of a whole memory key, dots included."""
+
+MARKER = "windlass.json"
+BOARD = "board.json"
+AGENTS = "agents/"
+PRESENCE = "presence/"
+STEPS = "steps/"
+MEMORY = "memory/"
+HISTORY = "history/"
+MAIL = "mail/"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}\Z")
+_SLOT = re.compile(r"[0-9]{10}\Z")
+
+
+def check_name(name: str, what: str) -> str:
+    """The name itself. Raises UsageError unless it is letters, digits and `. _ -`, starting with a letter or digit."""
+    if _NAME.match(name) and not name.endswith("."):
+        return name
+    raise UsageError(
+        f"{_shown(name)} is no {what} name",
+        f"use letters, digits, '.', '_', '-'; start with a letter or digit; at most {MAX_NAME} bytes",
+        name=name,
+    )
+
+
+def check_memory_key(key: str) -> str:
+    """The key itself. Raises UsageError unless it is names without dots, joined by dots."""
+    if len(key) <= MAX_MEMORY_KEY and all(_PART.match(part) for part in key.split(".")):
+        return key
+    raise UsageError(
+        f"{_shown(key)} is no memory key",
+        f"join names of letters, digits, '_' and '-' by dots, like design.contract; at most {MAX_MEMORY_KEY} bytes",
+        key=key,
+    )
+
+
+def check_mailbox(name: str) -> str:
+    """The mailbox's name: an agent's, or `_broadcast`."""
+    return name if name == BROADCAST else check_name(name, "agent")
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "…")
+
+
+def agent(name: str) -> str:
+    """The agent register."""
+    return f"agents/{check_name(name, 'agent')}.json"
+
+
+def presence(agent: str, incarnation: int) -> str:
+    """The presence object of one incarnation."""
+    return f"presence/{check_name(agent, 'agent')}/{incarnation:08d}.json"
+
+
+def clock(machine: str) -> str:
+    """An object that a machine overwrites to learn the store's time."""
+    return f"clock/{check_name(machine, 'machine')}.json"
+
+
+def step(name: str) -> str:
+    """The step register."""
+    return f"steps/{check_name(name, 'step')}.json"
+
+
+def memory(key: str) -> str:
+    """The live register of a memory key."""
+    return f"memory/{check_memory_key(key).replace('.', '/')}.json"
+
+
+def memory_prefix(prefix: str) -> str:
+    """What the keys of all memory keys starting with `prefix` start with."""
+    if prefix:
+        check_memory_key(prefix.rstrip(".") or ".")
+    return "memory/" + prefix.replace(".", "/")
+
+
+def memory_version(key: str, version: int) -> str:
+    """The archived version of a memory key."""
+    return f"history/{check_memory_key(key).replace('.', '/')}/{version:08d}.json"
+
+
+def slot(mailbox: str, number: int) -> str:
+    """One message of a mailbox."""
+    return f"mail/{check_mailbox(mailbox)}/{number:010d}.json"
+
+
+def slots(mailbox: str) -> str:
+    """What the keys of all messages of a mailbox start with."""
+    return f"mail/{check_mailbox(mailbox)}/"
+
+
+def segment(mailbox: str, number: int) -> str:
+    """The copy of slots 256·number up to 256·number + 255."""
+    return f"segments/{check_mailbox(mailbox)}/{number:08d}.json"
+
+
+def cursor(agent: str) -> str:
+    """How far an agent has read."""
+    return f"cursors/{check_name(agent, 'agent')}.json"
+
+
+def ack(mailbox: str, number: int, agent: str) -> str:
+    """An agent's acknowledgement of one message."""
+    return f"acks/{check_mailbox(mailbox)}/{number:010d}/{check_name(agent, 'agent')}.json"
+
+
+def sent(agent: str, ident: str) -> str:
+    """What an agent sent under an id of its own choosing."""
+    return f"sent/{check_name(agent, 'agent')}/{check_name(ident, 'message id')}.json"
+
+
+def message_id(mailbox: str, number: int) -> str:
+    """A message's id as people and agents type it, like `designer:12`."""
+    return f"{mailbox}:{number}"
+
+
+def parse_message_id(ident: str) -> tuple[str, int]:
+    """Mailbox and slot. Raises UsageError."""
+    mailbox, _, number = ident.rpartition(":")
+    if mailbox and number.isascii() and number.isdigit() and len(number) <= 10:
+        return check_mailbox(mailbox), int(number)
+    raise UsageError(f"{_shown(ident)} is no message id", "ids look like designer:12; `windlass inbox --all` shows them")
+
+
+def parse_agent(key: str) -> str | None:
+    """The agent of an agent register's key, or None for any other key."""
+    return _between(key, "agents/")
+
+
+def parse_presence(key: str) -> tuple[str, int] | None:
+    """Agent and incarnation of a presence object's key."""
+    name = _between(key, "presence/", names=False)
+    agent_name, _, number = (name or "").partition("/")
+    if _NAME.match(agent_name) and len(number) == 8 and number.isdigit():
+        return agent_name, int(number)
+    return None
+
+
+def parse_step(key: str) -> str | None:
+    """The step of a step register's key."""
+    return _between(key, "steps/")
+
+
+def parse_memory(key: str) -> str | None:
+    """The memory key of a live register's key."""
+    inner = _between(key, "memory/", names=False)
+    if inner is None or not all(_PART.match(part) for part in inner.split("/")):
+        return None
+    return inner.replace("/", ".")
+
+
+def parse_slot(key: str) -> tuple[str, int] | None:
+    """Mailbox and number of a message's key."""
+    inner = _between(key, "mail/", names=False)
+    mailbox, _, number = (inner or "").partition("/")
+    if (mailbox == BROADCAST or _NAME.match(mailbox)) and _SLOT.match(number):
+        return mailbox, int(number)
+    return None
+
+
+def _between(key: str, prefix: str, names: bool = True) -> str | None:
+    if not key.startswith(prefix) or not key.endswith(".json"):
+        return None
+    inner = key[len(prefix) : -len(".json")]
+    return inner if not names or _NAME.match(inner) else None
