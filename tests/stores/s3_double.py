@@ -41,8 +41,9 @@ class Double:
 
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                double.seen.append(Seen(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body))
-                given = double.answers.pop(0) if len(double.answers) > 1 else double.answers[0]
+                seen = Seen(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+                double.seen.append(seen)
+                given = double.decide(seen)
                 if given.hang_up:
                     self.close_connection = True
                     return
@@ -62,6 +63,9 @@ class Double:
         self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
         self._thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
+
+    def decide(self, _seen: Seen) -> Answer:
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
     def close(self) -> None:
         self.server.shutdown()

@@ -172,6 +172,23 @@ def test_what_a_put_sends(double: Double, store: S3Store) -> None:
     assert [one.headers.get("if-match") for one in double.seen] == [None, '"old"', None]
 
 
+def test_a_delete_is_the_request_that_every_store_knows(double: Double, store: S3Store) -> None:
+    double.answers = [Answer(204)]
+    store.delete("a/b")
+    assert [(one.method, one.path) for one in double.seen] == [("DELETE", "/bucket/pre/a/b")]
+
+
+def test_threads_that_meet_the_wrong_region_together_all_go_on(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    store = open_s3(f"s3://bucket?endpoint={double.endpoint}")
+    store._ask_region = True
+    wrong = Answer(400, error("AuthorizationHeaderMalformed", "<Region>eu-north-1</Region>"))
+    monkeypatch.setattr(double, "decide", lambda seen: found(b"x") if "/eu-north-1/" in seen.headers["authorization"] else wrong)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(store.get, ["a"] * 8))
+
+
 def test_ceph_takes_the_etag_without_quotes(double: Double) -> None:
     store = open_s3(f"s3://bucket?endpoint={double.endpoint}", options={"etag": "unquoted"})
     double.answers = [Answer(200, headers={"etag": '"new"'})]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         bind_agent,
         bound_agent,
         cache_dir,
+        lock_file,
         machine_id,
         remember_store,
         state_dir,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         unbind_agent,
     )
     from windlass.config.sandbox import network_hint, sandbox_hint
+    from windlass.config.write import write_file
 
 __all__ = [
     "Settings",
@@ -30,6 +32,7 @@ __all__ = [
     "bound_agent",
     "cache_dir",
     "find_file",
+    "lock_file",
     "machine_id",
     "network_hint",
     "remember_store",
@@ -39,9 +42,10 @@ __all__ = [
     "store_facts",
     "trust",
     "unbind_agent",
+    "write_file",
 ]
 
-_LATER = {"find_file": "files", "trust": "files", "network_hint": "sandbox", "sandbox_hint": "sandbox"}
+_LATER = {"find_file": "files", "trust": "files", "network_hint": "sandbox", "sandbox_hint": "sandbox", "write_file": "write"}
 
 
 def __getattr__(name: str) -> Any:

@@ -154,6 +154,18 @@ def remember_store(state: str, url: str, facts: Mapping[str, Any]) -> None:
     write_private(_store_file(_needed(state), url), {"url": url, "facts": merged})
 
 
+def lock_file(state: str, *scope: str) -> str | None:
+    """The file by which this account's processes keep apart what they do in `scope`; None where none can be made."""
+    if not state:
+        return None
+    folder = f"{state}/locks"
+    try:
+        make_private(folder)
+    except OSError:
+        return None
+    return f"{folder}/{sha256_hex(os.fsencode(chr(10).join(scope)))[:32]}"
+
+
 def machine_id() -> str:
     """16 hex digits that stay the same for this machine, host name and account."""
     return sha256_hex(f"{machine_seed()}\n{os.uname().nodename}\n{os.getuid()}".encode())[:16]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from windlass import effects as fx
-from windlass.errors import Fenced, Moved, WindlassError
+from windlass.errors import Fenced, WindlassError
 from windlass.ops import registers
 from windlass.protocol import keys
 from windlass.protocol.agents import FRESH, LEASE_BARE, LEASE_BEATING, MARGIN, Agent, Keeper, Presence, Start
 from windlass.protocol.codec import Document, parse
-from windlass.protocol.project import Marker
+from windlass.protocol.project import Marker, refuse_moved
 from windlass.protocol.transitions import fenced
 from windlass.record import Record
 
@@ -69,7 +69,11 @@ def act(actor: Actor, *, renew: bool = False) -> Op[Me]:
     now = yield from fx.now()
     if me is not None and not renew and 0 <= now - me.seen_at < FRESH:
         return me
-    return (yield from _look(actor))
+    try:
+        return (yield from _look(actor))
+    except Fenced:
+        yield from _forget(actor)
+        raise
 
 
 def _lease(actor: Actor, keeper: Keeper) -> float:
@@ -84,33 +88,50 @@ def _look(actor: Actor) -> Op[Me]:
     marker = registers.of(found[0], Marker)
     if marker is None:
         marker = yield from open_project(actor)
-    if marker.doc.moved_to is not None:
-        raise Moved(marker.doc.moved_to)
+    refuse_moved(marker.doc)
     register = registers.of(found[1], Agent)
     start = register.doc.current if register else None
     wanted = actor.incarnation
     if wanted is not None:
-        if start is None or start.number > wanted or start.ended:
+        if start is None or start.number != wanted or start.ended:
             raise fenced(actor.agent)
-    elif start is None or start.ended:
-        start = yield from begin(actor, register)
-    elif start.machine != actor.machine or start.keeper is Keeper.RUN:
-        yield from _refuse_if_fresh(actor, start)
-        start = yield from begin(actor, register)
+        return (yield from beat(actor, wanted, marker.doc.planned))
+    while start is None or start.ended or start.machine != actor.machine or start.keeper is Keeper.RUN:
+        if register is not None and start is not None and not start.ended:
+            yield from _refuse_if_fresh(actor, start, register.modified)
+        try:
+            start = yield from begin(actor, register, unless_passed=True)
+        except _Passed as passed:  # another shell was first: act as it does, or be refused by its sign of life
+            register = passed.register
+            start = register.doc.current
     return (yield from beat(actor, start.number, marker.doc.planned))
 
 
-def begin(actor: Actor, known: Version[Agent] | None = None) -> Op[Start]:
-    """Hand out the next incarnation of an agent. It fences the ones before at every step they hold."""
+class _Passed(WindlassError):
+    """Somebody else was handed the next number first."""
+
+    def __init__(self, register: Version[Agent]) -> None:
+        super().__init__("passed")
+        self.register = register
+
+
+def begin(actor: Actor, known: Version[Agent] | None = None, *, unless_passed: bool = False) -> Op[Start]:
+    """Hand out the next incarnation of an agent. It fences the ones before at every step they hold.
+
+    Raises _Passed with `unless_passed`, where the newest number is not the `known` one any more.
+    """
+    newest = known.doc.current if known else None
 
     def decide(entry: Version[Agent] | None, write: Write) -> Agent:
         agent = entry.doc if entry else Agent(name=actor.agent)
+        if unless_passed and entry is not None and agent.current != newest:
+            raise _Passed(entry)
         keeper = Keeper.RUN if actor.keeper is Keeper.RUN else Keeper.COMMANDS
         return agent.started(actor.machine, actor.host, keeper, write.at, write.id)
 
     now = yield from registers.update(keys.agent(actor.agent), Agent, decide, known=known)
     assert now is not None
-    mine = next((start for start in now.doc.starts if start.write_id == now.doc.write_id), now.doc.starts[-1])
+    mine = next(start for start in now.doc.starts if start.write_id == now.doc.write_id)
     if mine.number > 1:
         yield from fx.gather(
             [fx.Delete(key=keys.presence(actor.agent, mine.number - 1))]
@@ -123,8 +144,7 @@ def start_new(actor: Actor) -> Op[Me]:
     keys.check_name(actor.agent, "agent")
     found = yield from fx.gather_reads([keys.MARKER, keys.agent(actor.agent)])
     marker = registers.of(found[0], Marker) or (yield from open_project(actor))
-    if marker.doc.moved_to is not None:
-        raise Moved(marker.doc.moved_to)
+    refuse_moved(marker.doc)
     start = yield from begin(actor, registers.of(found[1], Agent))
     return (yield from beat(actor, start.number, marker.doc.planned))
 
@@ -166,15 +186,16 @@ def beat(actor: Actor, incarnation: int, planned: bool) -> Op[Me]:
     return me
 
 
-def _refuse_if_fresh(actor: Actor, start: Start) -> Op[None]:
-    """Raises Fenced while the incarnation that holds the name shows signs of life, by the store's clock."""
+def _refuse_if_fresh(actor: Actor, start: Start, since: float) -> Op[None]:
+    """Raises Fenced while the incarnation that holds the name shows signs of life, by the store's clock.
+
+    `since`: when the store saw its number handed out; its presence may not be written yet.
+    """
     mine = keys.clock(actor.machine)
     yield from registers.overwrite(mine, Clock())
     own, sign = yield from fx.gather_reads([mine, keys.presence(actor.agent, start.number)])
-    if own is None or sign is None:
-        return
     lease = LEASE_BARE if start.keeper is Keeper.COMMANDS else LEASE_BEATING
-    if own.modified - sign.modified <= lease + MARGIN:
+    if own is None or own.modified - max(since, sign.modified if sign else 0.0) <= lease + MARGIN:
         where = f"on {start.host}" if start.machine != actor.machine else f"under windlass {start.keeper.value}"
         raise Fenced(
             f"{actor.agent} is active {where}",
@@ -267,8 +288,8 @@ def look(actor: Actor) -> Op[Version[Agent] | None]:
     """The agent's register, without a sign of life. Raises Moved, FormatTooNew."""
     found = yield from fx.gather_reads([keys.MARKER, keys.agent(actor.agent)])
     marker = registers.of(found[0], Marker)
-    if marker is not None and marker.doc.moved_to is not None:
-        raise Moved(marker.doc.moved_to)
+    if marker is not None:
+        refuse_moved(marker.doc)
     return registers.of(found[1], Agent)
 
 

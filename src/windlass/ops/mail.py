@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from windlass import effects as fx
 from windlass.digest import sha256_hex
-from windlass.errors import Lost, NotFound, TimedOut, UsageError, WindlassError
+from windlass.errors import Lost, Moved, NotFound, TimedOut, UsageError, WindlassError
 from windlass.ops import logs, registers, waiting
 from windlass.ops.agents import act
 from windlass.protocol import keys
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from windlass.effects import Op
     from windlass.ops.agents import Actor
     from windlass.ops.registers import Version, Write
+    from windlass.ops.waiting import Pace
 
 
 class Posted(Record):
@@ -51,6 +52,8 @@ def send(
     """Send to an agent or to `_broadcast`. With `ident`, sending the same again sends nothing. Raises UsageError, Lost, Indeterminate."""
     keys.check_mailbox(to)
     check_text(text, "message")
+    if ident is not None:
+        keys.check_name(ident, "message id")
     if step:
         keys.check_name(step, "step")
     thread = ""
@@ -151,9 +154,13 @@ def _unread(agent: str, limit: int) -> Op[Inbox]:
     if not any(first):
         return Inbox(mails=(), direct=cursor.direct, broadcast=cursor.broadcast)
     cursor = yield from _cursor(agent, fresh=True)
-    direct = yield from logs.read(agent, cursor.direct, limit + 1)
-    broadcast = yield from logs.read(keys.BROADCAST, cursor.broadcast, limit + 1)
-    return _shown(agent, cursor, direct, broadcast, limit)
+    while True:
+        direct = yield from logs.read(agent, cursor.direct, limit + 1)
+        broadcast = yield from logs.read(keys.BROADCAST, cursor.broadcast, limit + 1)
+        inbox = _shown(agent, cursor, direct, broadcast, limit)
+        if inbox.mails or not inbox.more:
+            return inbox
+        cursor = cursor.past(inbox.direct, inbox.broadcast)  # nothing to show so far, as a run of one's own broadcasts
 
 
 def _shown(agent: str, cursor: Cursor, direct: list[Mail], broadcast: list[Mail], limit: int) -> Inbox:
@@ -199,11 +206,16 @@ def seen(actor: Actor, inbox: Inbox) -> Op[None]:
 
 def wait_unread(actor: Actor, seconds: float, limit: int = 20) -> Op[Inbox]:
     """Wait until something is new. Raises TimedOut."""
-    pace = yield from waiting.begin()
+    inbox, _ = yield from go_on_waiting(actor, (yield from waiting.begin()), seconds, limit)
+    return inbox
+
+
+def go_on_waiting(actor: Actor, pace: Pace, seconds: float, limit: int = 20) -> Op[tuple[Inbox, Pace]]:
+    """Wait on at a pace already begun, `seconds` in all, until something is new. Raises TimedOut."""
     while True:
         inbox = yield from unread(actor, limit)
         if inbox.mails:
-            return inbox
+            return inbox, pace
         if inbox.direct or inbox.broadcast:  # skipped entries only: pass them, so that polling stays two reads
             yield from seen(actor, inbox)
         if pace.waited >= seconds:
@@ -242,7 +254,12 @@ def _read_one(mailbox: str, number: int) -> Op[Mail]:
     ident = keys.message_id(mailbox, number)
     if found is None:
         raise NotFound(f"there is no message {ident}", "see: windlass inbox", id=ident)
-    return Mail(id=ident, mailbox=mailbox, slot=number, message=decode(Message, found.key, found.body))
+    message = decode(Message, found.key, found.body)
+    if message.moved_to is not None:
+        raise Moved(message.moved_to)
+    if message.void:
+        raise NotFound(f"there is no message {ident}: its slot only closes a gap", "see: windlass inbox", id=ident)
+    return Mail(id=ident, mailbox=mailbox, slot=number, message=message)
 
 
 def ack(actor: Actor, ident: str) -> Op[bool]:

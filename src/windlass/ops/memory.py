@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from windlass import effects as fx
-from windlass.errors import Damaged
+from windlass.errors import Damaged, Moved
 from windlass.ops import registers
 from windlass.ops.agents import act
 from windlass.protocol import keys
@@ -52,21 +52,25 @@ def _change(actor: Actor, key: str, value: Any, deleted: bool, if_version: int |
             raise gone(key)
         return (before or Memory(key=key)).but(value=value, set_by=me.agent, set_at=write.at, deleted=deleted)
 
-    def archive(entry: Version[Memory]) -> Op[None]:
-        yield from registers.copy(keys.memory_version(key, entry.doc.version), entry.doc, Memory)
-
     def landed(write_id: str, seq: int, now: Memory) -> Op[bool | None]:
         kept = yield from registers.fetch(keys.memory_version(key, seq), Memory)
         return kept.doc.write_id == write_id if kept else None
 
-    now = yield from registers.update(keys.memory(key), Memory, decide, before=archive, landed=landed)
+    now = yield from registers.update(keys.memory(key), Memory, decide, before=lambda entry: archive(key, entry), landed=landed)
     assert now is not None
     return now.doc
+
+
+def archive(key: str, entry: Version[Memory]) -> Op[None]:
+    """Keep a version of a key under its number, as it was when it was live."""
+    yield from registers.copy(keys.memory_version(key, entry.doc.version), entry.doc, Memory)
 
 
 def get(key: str) -> Op[Memory]:
     """The live value. Raises NotFound."""
     found = yield from registers.fetch(keys.memory(key), Memory)
+    if found is not None and found.doc.moved_to is not None:
+        raise Moved(found.doc.moved_to)
     if found is None or found.doc.deleted:
         raise gone(key)
     return found.doc

@@ -6,6 +6,7 @@ from windlass import effects as fx
 from windlass.errors import ClaimLost, UsageError
 from windlass.ops import registers, steps
 from windlass.ops.agents import act, note_planned
+from windlass.ops.steps import Changed
 from windlass.ops.survey import survey
 from windlass.ops.work import offer, put_on_board
 from windlass.protocol import keys
@@ -40,21 +41,21 @@ def apply(actor: Actor, plan: Plan) -> Op[Applied]:
     return applied
 
 
-def add(actor: Actor, name: str, definition: Definition) -> Op[Step]:
-    """Declare one step. Raises ClaimLost where it is there already, UsageError as `apply` does."""
+def add(actor: Actor, name: str, definition: Definition) -> Op[Changed]:
+    """Declare one step; `again` where it is there and says the same. Raises ClaimLost where it says something else, UsageError."""
     keys.check_name(name, "step")
     there = yield from registers.fetch(keys.step(name), Step)
     if there is not None and there.doc.definition != definition:
         raise ClaimLost(f"{name} exists already", f"change it: windlass step edit {name}", step=name)
-    yield from _apply(actor, Plan(steps={name: definition}))
-    return (yield from steps.fetch(name)).doc
+    done = yield from _apply(actor, Plan(steps={name: definition}))
+    return Changed(step=(yield from steps.fetch(name)).doc, again=not done.added)
 
 
-def edit(actor: Actor, name: str, changes: Mapping[str, object]) -> Op[Step]:
+def edit(actor: Actor, name: str, changes: Mapping[str, object]) -> Op[Changed]:
     """Change some fields of a step's definition. Raises NotFound, UsageError as `apply` does."""
     there = (yield from steps.fetch(name)).doc
-    yield from _apply(actor, Plan(steps={name: there.definition.but(**changes)}))
-    return (yield from steps.fetch(name)).doc
+    done = yield from _apply(actor, Plan(steps={name: there.definition.but(**changes)}))
+    return Changed(step=(yield from steps.fetch(name)).doc, again=not done.changed)
 
 
 def _apply(actor: Actor, plan: Plan) -> Op[Applied]:

@@ -144,14 +144,15 @@ def _write(
     """Send one conditional write until its outcome is known: (won, the register as it is)."""
     body = encode(document)
     condition = fx.IfAbsent() if entry is None else fx.IfMatch(version=entry.version)
-    sent = False
+    sent = refused = False
     for wait in RESEND:
         if wait:
             yield from fx.sleep(wait)
         try:
             version = yield from fx.put(key, body, condition)
             return True, Version(doc=document, version=version)
-        except (PutRefused, PutUnclear):
+        except (PutRefused, PutUnclear) as answer:
+            refused = isinstance(answer, PutRefused) and (refused or not sent)
             sent = True
         except StoreError as error:
             if sent:
@@ -159,14 +160,18 @@ def _write(
             raise
         try:
             found = yield from fetch(key, kind)
+            verdict = found.doc.wrote(document.write_id, document.seq) if found else False
+            if found is not None and verdict is None and landed is not None:
+                verdict = yield from landed(document.write_id, document.seq, found.doc)
         except Unavailable:
             continue
-        except (Damaged, StoreError) as error:
-            raise Indeterminate(f"a write to {key} may have landed: {error}", error.hint, key=key) from error
+        except Damaged as error:
+            if refused:  # by what is there, which is not ours: ours would be whole
+                raise
+            raise _may_have_landed(key, error) from error
+        except StoreError as error:
+            raise _may_have_landed(key, error) from error
         if found is not None:
-            verdict = found.doc.wrote(document.write_id, document.seq)
-            if verdict is None and landed is not None:
-                verdict = yield from landed(document.write_id, document.seq, found.doc)
             if verdict:
                 same = found.doc.write_id == document.write_id
                 return True, found if same else Version(doc=document, version="")
@@ -177,6 +182,10 @@ def _write(
         elif entry is not None:
             return False, None
     raise _indeterminate(key)
+
+
+def _may_have_landed(key: str, error: WindlassError) -> Indeterminate:
+    return Indeterminate(f"a write to {key} may have landed: {error}", error.hint, key=key)
 
 
 def _indeterminate(key: str) -> Indeterminate:
@@ -241,3 +250,38 @@ def create_all(documents: Sequence[tuple[str, D]], kind: type[D]) -> Op[list[boo
                 made.append(True)
         yield from fx.tell("creating steps", len(made), len(documents))
     return made
+
+
+def copy_all(objects: Sequence[tuple[str, bytes]], replace: tuple[str, ...]) -> Op[list[str]]:
+    """Create objects with given bytes, 32 at once; the keys where something else is. Raises Indeterminate, StoreError.
+
+    Keys that start with one of `replace` are brought up to date where an earlier copy left something older.
+    """
+    different: list[str] = []
+    for start in range(0, len(objects), 32):
+        some = objects[start : start + 32]
+        puts = [fx.Put(key=key, body=body, condition=fx.IfAbsent()) for key, body in some]
+        for (key, body), answer in zip(some, (yield from fx.gather(puts)), strict=True):
+            if isinstance(answer, (PutRefused, PutUnclear)):
+                if not (yield from _copied(key, body, replace=key.startswith(replace))):
+                    different.append(key)
+            elif isinstance(answer, Exception):
+                raise answer
+        if len(objects) > 1:
+            yield from fx.tell("copying", start + len(some), len(objects))
+    return different
+
+
+def _copied(key: str, body: bytes, *, replace: bool) -> Op[bool]:
+    """Whether an object holds these bytes, after sending them again where it does not hold them yet."""
+    for wait in RESEND:
+        found = yield from fx.read(key)
+        if found is not None and (found.body == body or not replace):
+            return found.body == body
+        yield from fx.sleep(wait)
+        try:
+            yield from fx.put(key, body, fx.IfMatch(version=found.version) if found else fx.IfAbsent())
+        except (PutRefused, PutUnclear):
+            continue
+        return True
+    raise _indeterminate(key)

@@ -68,6 +68,8 @@ class Standing(Record):
     review: tuple[str, ...]
     ready: int
     project: str
+    left: Mapping[str, float] = {}
+    """Seconds that each claim still lives without a sign of life; below zero where its lease ran out."""
     moved_to: str | None = None
 
 
@@ -121,9 +123,13 @@ def agents(actor_name: str | None = None, found: Survey | None = None, *, now: f
 
 
 def _over(one: Brief, sign: float | None, now: float) -> bool:
-    if one.max_hold is not None and now - one.modified > one.max_hold + MARGIN:
-        return True
-    return now - max(one.modified, sign or 0.0) > one.lease + MARGIN
+    return _left(one, sign, now) < -MARGIN
+
+
+def _left(one: Brief, sign: float | None, now: float) -> float:
+    """Seconds until a claim's lease, or the step's longest hold, is over."""
+    lease = max(one.modified, sign or 0.0) + one.lease - now
+    return lease if one.max_hold is None else min(lease, one.modified + one.max_hold - now)
 
 
 def _signs() -> Op[dict[tuple[str, int], float]]:
@@ -221,6 +227,8 @@ def whoami(actor: Actor, project: str) -> Op[Standing]:
     seen = [one for one in (yield from agents(actor.agent, found, now=now)) if one.agent == actor.agent]
     marker = yield from registers.fetch(keys.MARKER, Marker)
     unread = yield from mail.count_unread(actor.agent)
+    signs = yield from _signs()
+    holds = tuple(one for one in found.steps.values() if one.agent == actor.agent)
     return Standing(
         agent=actor.agent,
         incarnation=start.number if start else None,
@@ -228,7 +236,8 @@ def whoami(actor: Actor, project: str) -> Op[Standing]:
         keeper=seen[0].keeper if seen else None,
         age=seen[0].age if seen else None,
         ended=bool(start and start.ended),
-        holds=tuple(one for one in found.steps.values() if one.agent == actor.agent),
+        holds=holds,
+        left={one.name: _left(one, signs.get((one.agent, one.incarnation)), now) for one in holds},
         ran_out=seen[0].ran_out if seen else (),
         unread=unread,
         review=tuple(one.name for one in found.steps.values() if one.status is Status.NEEDS_REVIEW and one.worker != actor.agent),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from windlass import effects as fx
-from windlass.errors import Damaged, NotFound, TimedOut, Unmet, UsageError, WindlassError
+from windlass.errors import Moved, NotFound, TimedOut, Unavailable, Unmet, UsageError, WindlassError
 from windlass.ops import registers, waiting
 from windlass.ops.agents import act, ran_out
 from windlass.ops.registers import UNKNOWN, Version
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from windlass.effects import Op
     from windlass.ops.agents import Actor, Me
     from windlass.ops.registers import Write
-    from windlass.protocol.steps import Definition, Git
+    from windlass.protocol.steps import Definition, Git, Transition
 
 MAX_NOTE = 64 * 1024
 """Bytes of a note: it is kept in the step's history."""
@@ -65,6 +65,8 @@ def fetch(name: str) -> Op[Version[Step]]:
     found = yield from registers.fetch(keys.step(name), Step)
     if found is None:
         raise (yield from _no_such(name))
+    if found.doc.moved_to is not None:
+        raise Moved(found.doc.moved_to)
     return found
 
 
@@ -235,17 +237,19 @@ def finish(actor: Actor, name: str, handoff: Handoff, *, epoch: int | None = Non
     if handoff.to:
         from windlass.ops import mail
 
+        if done.again and done.step.handoff is not None:
+            handoff = done.step.handoff.but(to=handoff.to)  # what was kept, so that the same mail is sent once
         text = f"{name} is {handoff.state.value}" + (f": {handoff.note}" if handoff.note else "")
         if handoff.next_action:
             text += f"\nnext: {handoff.next_action}"
         text += f"\nread it: windlass handoff {name}"
-        yield from mail.send(actor, handoff.to, text, step=name, ident=_last(done.step, handoff.state.value))
+        yield from mail.send(actor, handoff.to, text, step=name, ident=_last(done.step, handoff.state.value).write_id)
     return done
 
 
-def _last(step: Step, event: str) -> str:
-    """The write id of the last such transition: the id under which its mail is sent once, also where the command is repeated."""
-    return next(line.write_id for line in reversed(step.history) if line.event == event)
+def _last(step: Step, event: str) -> Transition:
+    """The last such transition: its mail is sent once under its write id, also where the command is repeated."""
+    return next(line for line in reversed(step.history) if line.event == event)
 
 
 def release(actor: Actor, name: str, *, epoch: int | None = None, force: bool = False, note: str = "") -> Op[Changed]:
@@ -276,8 +280,9 @@ def reject(actor: Actor, name: str, note: str) -> Op[Changed]:
     if done.step.worker:
         from windlass.ops import mail
 
-        text = f"{name} was rejected: {note}\ndo it again: windlass claim {name}"
-        yield from mail.send(actor, done.step.worker, text, step=name, ident=_last(done.step, "reject"))
+        kept = _last(done.step, "reject")
+        text = f"{name} was rejected: {kept.note}\ndo it again: windlass claim {name}"
+        yield from mail.send(actor, done.step.worker, text, step=name, ident=kept.write_id)
     return done
 
 
@@ -342,20 +347,21 @@ def wait_for(names: Sequence[str], *, any_: bool = False, timeout: float | None 
     at = [keys.step(name) for name in names]
     seen: dict[str, Version[Step] | None] = dict.fromkeys(names)
     pace = yield from waiting.begin()
-    told: set[str] = set()
+    told: set[tuple[str, int]] = set()
     while True:
         open_ = [i for i, name in enumerate(names) if (one := seen[name]) is None or one.doc.status is not Status.COMPLETE]
         effects = [fx.Get(key=at[i], unless=known.version if (known := seen[names[i]]) else None) for i in open_]
         for i, found in zip(open_, (yield from fx.gather(effects)), strict=True):
-            if isinstance(found, Damaged):
-                raise found
-            if isinstance(found, Exception):
-                if pace.waited == 0.0:
-                    raise found
+            if isinstance(found, Unavailable) and pace.waited:
                 continue  # a poll that failed is asked again at the next
+            if isinstance(found, Exception):
+                raise found
             if not isinstance(found, fx.Unchanged):
                 seen[names[i]] = registers.of(found, Step)
         state = {name: (one.doc if one else None) for name, one in seen.items()}
+        gone = next((step.moved_to for step in state.values() if step is not None and step.moved_to is not None), None)
+        if gone is not None:
+            raise Moved(gone)
         done = [name for name, step in state.items() if step is not None and step.status is Status.COMPLETE]
         if len(done) == len(state) or (any_ and done):
             return Waited(steps=state, waited=pace.waited)
@@ -364,15 +370,17 @@ def wait_for(names: Sequence[str], *, any_: bool = False, timeout: float | None 
             listed = ", ".join(f"{name} is {status}" for name, status in sorted(hopeless.items()))
             raise Unmet(listed, f"read why: windlass handoff {min(hopeless)}", steps=_states(state))
         for name, step in state.items():
-            if step is not None and step.status is Status.NEEDS_REVIEW and name not in told:
-                told.add(name)
+            if step is None and pace.waited == 0.0:
+                yield from fx.tell(f"{name} does not exist yet: waiting goes on")
+            if step is not None and step.status is Status.NEEDS_REVIEW and (name, step.epoch) not in told:
+                told.add((name, step.epoch))
                 yield from fx.tell(f"{name} needs review: waiting goes on")
         if pace.waited == 0.0:
             yield from _refuse_cycles(state)
         if timeout is not None and pace.waited >= timeout:
-            left = ", ".join(f"{name} ({what})" for name, what in _states(state).items() if what != "complete")
-            hint = "wait again; or see who holds it: windlass status"
-            raise TimedOut(f"not complete after {timeout:g} s: {left}", hint, steps=_states(state))
+            left = len(state) - len(done)
+            hint = "wait again; or see who holds what: windlass status"
+            raise TimedOut(f"{left} of {len(state)} not complete after {timeout:g} s", hint, steps=_states(state))
         pace = yield from waiting.pause(pace, timeout)
 
 

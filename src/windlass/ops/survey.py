@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from windlass import effects as fx
-from windlass.errors import WindlassError
+from windlass.errors import Damaged, FormatTooNew
 from windlass.protocol import keys
 from windlass.protocol.codec import decode
 from windlass.protocol.steps import Status, Step
@@ -112,10 +112,11 @@ def survey() -> Op[Survey]:
                     if isinstance(one, Exception):
                         raise one
                     step = decode(Step, one.key, one.body)
-                except WindlassError as error:
-                    if not isinstance(one, fx.Object):
-                        raise
-                    damaged[one.key] = str(error)
+                except Damaged as error:
+                    damaged[entry.key] = str(error)
+                    continue
+                except FormatTooNew as error:
+                    damaged[entry.key] = f"{error}; {error.hint}"
                     continue
                 steps[name] = brief(step.but(name=name), one.modified)
                 kept[name] = _pack(steps[name], entry.version or f"{one.modified:.9f}/{len(one.body)}")

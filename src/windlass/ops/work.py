@@ -5,7 +5,7 @@ from __future__ import annotations
 from windlass import effects as fx
 from windlass.errors import Lost, NothingLeft, NothingReady, Unmet, WindlassError
 from windlass.ops import registers, steps, waiting
-from windlass.ops.agents import act
+from windlass.ops.agents import act, end
 from windlass.ops.survey import ready, survey
 from windlass.protocol import keys, transitions
 from windlass.protocol.agents import MARGIN
@@ -85,14 +85,27 @@ def reoffer(step: Step) -> Op[None]:
         yield from put_on_board([offer(step)], [])
 
 
-def then_board(op: Op[Changed]) -> Op[Changed]:
-    """A change of a step, and then what it means for the board."""
-    done = yield from op
+def after_change(done: Changed) -> Op[None]:
+    """What a change of a step means for the board."""
     if done.step.status is Status.COMPLETE:
         yield from after_finish(done.step)
     elif not done.again:
         yield from reoffer(done.step)
-    return done
+
+
+def leave(actor: Actor, incarnation: int, note: str) -> Op[tuple[str, ...]]:
+    """Release what one incarnation still holds and mark it as over; the released steps. Raises StoreError."""
+    found = yield from survey()
+    released = []
+    for one in found.steps.values():
+        if one.agent == actor.agent and one.incarnation == incarnation:
+            try:
+                yield from after_change((yield from steps.release(actor, one.name, note=note)))
+                released.append(one.name)
+            except Lost:  # taken over meanwhile: it is the other's
+                continue
+    yield from end(actor, incarnation)
+    return tuple(released)
 
 
 def next_(

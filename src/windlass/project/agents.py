@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from windlass.ops import agents, status
+from windlass.ops import agents, mail, status
 from windlass.project.calls import Awaiting, Blocking, acting, looking
 
 TYPE_CHECKING = False
@@ -28,6 +28,7 @@ def _end(actor: Actor, incarnation: int) -> Op[None]:
 
 class _Calls:
     list = looking(status.agents)
+    names = looking(mail.agent_names)
     act = acting(agents.act)
     beat = acting(_beat)
     start = acting(_start)

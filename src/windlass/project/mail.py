@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from windlass.ops import mail
+from windlass.ops import mail, waiting
 from windlass.project.calls import Awaiting, Blocking, acting, looking
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from windlass.drivers.locks import Lock
     from windlass.effects import Op
     from windlass.ops.agents import Actor
     from windlass.ops.mail import Inbox
+    from windlass.project.session import Session
 
 
 def _inbox(actor: Actor, *, new: bool = False, limit: int = 20, wait: float | None = None, whole: bool = False) -> Op[Inbox]:
@@ -24,6 +28,14 @@ def _inbox(actor: Actor, *, new: bool = False, limit: int = 20, wait: float | No
     return (yield from (mail.all_(actor) if whole else mail.recent(actor, limit)))
 
 
+def _one_reader(session: Session) -> Lock:
+    from windlass.config import lock_file
+    from windlass.drivers.locks import Lock
+
+    agent = session.actor.agent
+    return Lock(lock_file(session.settings.state_dir, session.url, session.project, agent), f"another reading of {agent}'s mail")
+
+
 class _Calls:
     send = acting(mail.send)
     look = acting(_inbox)
@@ -35,6 +47,22 @@ class _Calls:
 
 class MailPart(_Calls, Blocking):
     """`project.mail`, blocking."""
+
+    def read_new(self, show: Callable[[Inbox], None], *, limit: int = 20, wait: float | None = None) -> None:
+        """Give `show` what is unread, then advance the cursor past it; one reader of this agent at a time on this machine.
+
+        Where `show` raises, nothing counts as read. `wait`: up to that many seconds for something new. Raises TimedOut.
+        """
+        session = self._session
+        pace = session.run(waiting.begin())
+        while True:
+            with _one_reader(session):
+                inbox = self.look(new=True, limit=limit)
+                if inbox.mails or wait is None:
+                    show(inbox)
+                    self.seen(inbox)
+                    return
+            _, pace = session.run(mail.go_on_waiting(session.actor, pace, wait, 1))
 
     def inbox(self, *, new: bool = False, limit: int = 20, wait: float | None = None) -> Inbox:
         """Messages, oldest first; `new`: only unread ones, `wait`: seconds to wait for one.

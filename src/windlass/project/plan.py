@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from windlass.ops import plans
+from windlass.ops import graph, plans
 from windlass.project.calls import Awaiting, Blocking, acting, looking
 from windlass.protocol.plans import build, exported
 
@@ -32,6 +32,7 @@ def _export() -> Op[dict[str, Any]]:
 class _Calls:
     apply = acting(_apply)
     export = looking(_export)
+    graph = looking(graph.graph)
 
 
 class PlanPart(_Calls, Blocking):

@@ -81,9 +81,9 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def dump(plan: dict[str, Any]) -> str:
+def dump(plan: dict[str, Any], *, ascii_only: bool = False) -> str:
     """A plan as YAML text that `parse` reads back."""
-    return str(yaml.dump(plan, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100))
+    return str(yaml.dump(plan, Dumper=_Dumper, sort_keys=False, allow_unicode=not ascii_only, width=100))
 
 
 class _Dumper(yaml.SafeDumper):

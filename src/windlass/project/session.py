@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from windlass import effects as fx
 from windlass.config import settle
 from windlass.drivers.sync import World, run
 from windlass.errors import Unidentified, WindlassError
@@ -63,6 +64,14 @@ class Session:
     def run(self, op: Op[T]) -> T:
         """Run an operation, blocking."""
         return run(op, self.world)
+
+    def now(self) -> float:
+        """The client's clock, seconds since 1970: to show how long ago something was."""
+        return self.run(fx.now())
+
+    def fresh_id(self) -> str:
+        """20 random characters of [a-z0-9]."""
+        return self.run(fx.new_id())
 
     def run_async(self, op: Op[T]) -> Coroutine[Any, Any, T]:
         """Run an operation on the event loop."""
@@ -138,6 +147,10 @@ def open_session(
     from windlass.drivers.hints import FileHints
     from windlass.stores.wrappers import Prefix
 
+    if settings.lease is not None:
+        from windlass.ops.steps import check_lease
+
+        check_lease(settings.lease)
     base = open_base(settings, create=create)
     scope = f"{base.url}\n{settings.project}"
     world = World(Prefix(base, settings.project + "/"), FileHints(settings.cache_dir, scope), tell)

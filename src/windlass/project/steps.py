@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from windlass.ops import plans, steps, work
+from windlass.ops import steps
 from windlass.project.calls import Awaiting, Blocking, acting, looking
 from windlass.protocol.steps import Definition, Handoff, Status
 
@@ -51,36 +51,67 @@ def _complete(
         evidence=tuple(evidence),
         git=git,
     )
-    return (yield from work.then_board(steps.finish(actor, name, handoff, epoch=epoch, force=force)))
+    return (yield from _then_board(steps.finish(actor, name, handoff, epoch=epoch, force=force)))
 
 
 def _release(actor: Actor, name: str, *, note: str = "", epoch: int | None = None, force: bool = False) -> Op[Changed]:
     """Give a claim back; the step is pending again. Raises ClaimLost, NotFound, Fenced, Indeterminate."""
-    return (yield from work.then_board(steps.release(actor, name, epoch=epoch, force=force, note=note)))
+    return (yield from _then_board(steps.release(actor, name, epoch=epoch, force=force, note=note)))
 
 
 def _approve(actor: Actor, name: str, note: str = "", *, force: bool = False) -> Op[Changed]:
     """needs_review → complete. Raises ClaimLost (also for the worker itself, unless `force`), NotFound."""
-    return (yield from work.then_board(steps.approve(actor, name, note, force=force)))
+    return (yield from _then_board(steps.approve(actor, name, note, force=force)))
 
 
 def _reject(actor: Actor, name: str, note: str) -> Op[Changed]:
     """needs_review → pending, with the note by mail to the worker. Raises ClaimLost, NotFound."""
-    return (yield from work.then_board(steps.reject(actor, name, note)))
+    return (yield from _then_board(steps.reject(actor, name, note)))
 
 
 def _reopen(actor: Actor, name: str, note: str = "") -> Op[Changed]:
     """complete, failed or cancelled → pending. Raises ClaimLost, NotFound."""
-    return (yield from work.then_board(steps.reopen(actor, name, note)))
+    return (yield from _then_board(steps.reopen(actor, name, note)))
 
 
-def _add(actor: Actor, /, name: str, **definition: Any) -> Op[Step]:
+def _then_board(op: Op[Changed]) -> Op[Changed]:
+    """A change of a step, and what it means for those who look for work, where it means anything."""
+    done = yield from op
+    if done.step.needed_by or (done.step.status is Status.PENDING and not done.again):
+        from windlass.ops import work
+
+        yield from work.after_change(done)
+    return done
+
+
+def _next(
+    actor: Actor,
+    *,
+    labels: Sequence[str] = (),
+    lease: float | None = None,
+    git: Git | None = None,
+    wait: float | None = None,
+) -> Op[Claimed]:
+    """Claim the best ready step, at random among equals; with `wait`, up to that many seconds for one to become ready.
+
+    Raises NothingLeft (all is finished), NothingReady (others must act first), Unmet (nothing can go on).
+    """
+    from windlass.ops import work
+
+    return (yield from work.next_(actor, labels=labels, lease=lease, git=git, wait=wait))
+
+
+def _add(actor: Actor, /, name: str, **definition: Any) -> Op[Changed]:
     """Declare one step: title, description, acceptance, needs, priority, labels, max_hold. Raises ClaimLost, UsageError."""
+    from windlass.ops import plans
+
     return (yield from plans.add(actor, name, Definition(**definition)))
 
 
-def _edit(actor: Actor, /, name: str, **changes: Any) -> Op[Step]:
+def _edit(actor: Actor, /, name: str, **changes: Any) -> Op[Changed]:
     """Change fields of a step's definition; its claim is not touched. Raises NotFound, UsageError."""
+    from windlass.ops import plans
+
     return (yield from plans.edit(actor, name, changes))
 
 
@@ -109,7 +140,7 @@ class _Calls:
     list = looking(_list)
     wait_for = looking(steps.wait_for)
     try_claim = acting(steps.claim)
-    try_next = acting(work.next_)
+    try_next = acting(_next)
 
 
 class Claim(Blocking):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from windlass import effects as fx
 from windlass.ops import status, timeline
 from windlass.project.calls import Awaiting, Blocking, looking
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 class _Calls:
     log = looking(timeline.timeline)
     follow = looking(timeline.follow)
+    pause = looking(fx.sleep)
 
     if TYPE_CHECKING:
         _session: Session

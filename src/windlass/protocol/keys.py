@@ -21,18 +21,19 @@ MEMORY = "memory/"
 HISTORY = "history/"
 MAIL = "mail/"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?\Z")
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}\Z")
 _SLOT = re.compile(r"[0-9]{10}\Z")
+_INCARNATION = re.compile(r"[0-9]{8}\Z")
 
 
 def check_name(name: str, what: str) -> str:
-    """The name itself. Raises UsageError unless it is letters, digits and `. _ -`, starting with a letter or digit."""
-    if _NAME.match(name) and not name.endswith("."):
+    """The name itself. Raises UsageError unless it is letters, digits and `. _ -`, starting with a letter or digit and ending in no dot."""
+    if _NAME.match(name):
         return name
     raise UsageError(
         f"{_shown(name)} is no {what} name",
-        f"use letters, digits, '.', '_', '-'; start with a letter or digit; at most {MAX_NAME} bytes",
+        f"use letters, digits, '.', '_', '-'; start with a letter or digit, end in no dot; at most {MAX_NAME} bytes",
         name=name,
     )
 
@@ -146,7 +147,7 @@ def parse_presence(key: str) -> tuple[str, int] | None:
     """Agent and incarnation of a presence object's key."""
     name = _between(key, "presence/", names=False)
     agent_name, _, number = (name or "").partition("/")
-    if _NAME.match(agent_name) and len(number) == 8 and number.isdigit():
+    if _NAME.match(agent_name) and _INCARNATION.match(number):
         return agent_name, int(number)
     return None
 
@@ -159,7 +160,7 @@ def parse_step(key: str) -> str | None:
 def parse_memory(key: str) -> str | None:
     """The memory key of a live register's key."""
     inner = _between(key, "memory/", names=False)
-    if inner is None or not all(_PART.match(part) for part in inner.split("/")):
+    if inner is None or len(inner) > MAX_MEMORY_KEY or not all(_PART.match(part) for part in inner.split("/")):
         return None
     return inner.replace("/", ".")
 

@@ -24,7 +24,7 @@ class Plan(Record):
 def build(data: object) -> Plan:
     """A plan out of parsed YAML or JSON: `steps`, a mapping by name or a list with `name`. Raises UsageError naming what is wrong."""
     if not isinstance(data, dict) or "steps" not in data:
-        raise UsageError("the plan has no `steps`", "write steps: with a name for each; `windlass plan -h` shows an example")
+        raise UsageError("the plan has no `steps`", "write steps: with a name for each; `windlass plan apply -h` shows an example")
     unknown = sorted(str(key) for key in data if key not in ("steps", "title"))
     if unknown:
         raise UsageError(

@@ -98,8 +98,7 @@ def claimed(
     if claim is not None:
         if claim.agent == act.agent and claim.incarnation == act.incarnation and not force:
             return step
-        if claim.agent == act.agent and claim.incarnation > act.incarnation:
-            raise fenced(act.agent)
+        _refuse_older(step, act)
         mine = claim.agent == act.agent
         if not (mine or force or step.seq == dead_seq):
             raise Held(step)
@@ -123,6 +122,13 @@ def fenced(agent: str) -> Fenced:
     return Fenced(f"a newer incarnation of {agent} is acting", "stop, or start anew: windlass init --new, or windlass run", agent=agent)
 
 
+def _refuse_older(step: Step, act: Act) -> None:
+    """An agent's own claims go from a lower incarnation to a higher one only, by force too. Raises Fenced."""
+    claim = step.claim
+    if claim is not None and claim.agent == act.agent and claim.incarnation > act.incarnation:
+        raise fenced(act.agent)
+
+
 def finished(step: Step | None, name: str, act: Act, handoff: Handoff, *, epoch: int | None = None, force: bool = False) -> Step:
     """With the handoff and its state (complete, blocked, needs_review or failed), and the claim gone.
 
@@ -137,6 +143,7 @@ def finished(step: Step | None, name: str, act: Act, handoff: Handoff, *, epoch:
         return _record(step, act, event, handoff.state, note=handoff.note, claim=None, handoff=handoff, built_on=built_on)
     if step.claim is None and step.status is handoff.state and _last_by(step, act, event, epoch):
         return step
+    _refuse_older(step, act)
     if force and step.status not in (Status.COMPLETE, Status.CANCELLED):
         of = step.claim.agent if step.claim else ""
         return _record(
@@ -150,6 +157,7 @@ def finished(step: Step | None, name: str, act: Act, handoff: Handoff, *, epoch:
             claim=None,
             worker=act.agent,
             handoff=handoff,
+            built_on=step.claim.needs if step.claim else {},
         )
     raise not_mine(step, act, epoch)
 
@@ -163,15 +171,20 @@ def released(step: Step | None, name: str, act: Act, *, epoch: int | None = None
         return _record(step, act, "release", Status.PENDING, note=note, claim=None)
     if step.claim is None and step.status is Status.PENDING and _last_by(step, act, "release", epoch):
         return step
+    _refuse_older(step, act)
     if force and step.claim is not None:
         return _record(step, act, "release", Status.PENDING, note=note or "forced", of=step.claim.agent, epoch=step.epoch + 1, claim=None)
     raise not_mine(step, act, epoch)
 
 
+_NO_CHANGE_OF_STATE = ("define", "edit", "link", "move", "arrive")
+_NOT_OF_HOLDERS = (*_NO_CHANGE_OF_STATE, "approve", "reject", "reopen")
+
+
 def _last_by(step: Step, act: Act, event: str, epoch: int | None) -> bool:
     """Whether the last change of state was the caller's own `event` (edits of the definition do not count)."""
     for line in reversed(step.history):
-        if line.event in ("define", "edit", "link"):
+        if line.event in _NO_CHANGE_OF_STATE:
             continue
         return line.event == event and line.by == act.agent and line.incarnation <= act.incarnation and epoch in (None, line.epoch)
     return False
@@ -183,18 +196,18 @@ def not_mine(step: Step, act: Act, epoch: int | None) -> ClaimLost | Fenced:
     if claim is not None and claim.agent == act.agent and claim.incarnation > act.incarnation:
         return fenced(act.agent)
     details: dict[str, object] = {"step": step.name, "status": step.status.value, "epoch": step.epoch}
-    taken = next((line for line in reversed(step.history) if line.of == act.agent and line.by != act.agent), None)
+    taken = _taken_from(step, act.agent)
     if claim is not None and claim.agent == act.agent and claim.incarnation == act.incarnation:
         return ClaimLost(
             f"{step.name} is now held under epoch {claim.epoch}, not {epoch}", f"another command of {act.agent} claimed it again", **details
         )
-    if claim is not None and taken is not None:
-        details |= {"holder": claim.agent, "taken_at": taken.at}
-        return ClaimLost(
-            f"you lost {step.name}: {taken.by} took it over",
-            f"drop what you did for it, or hand it to {claim.agent}: windlass send {claim.agent} …",
-            **details,
-        )
+    if taken is not None:
+        details["taken_at"] = taken.at
+        lost = f"you lost {step.name}: {taken.by} {'cancelled it' if taken.event == 'cancel' else 'took it over'}"
+        if claim is None:
+            return ClaimLost(f"{lost}; it is {step.status.value}", "nothing of yours was kept", **details)
+        hint = f"drop what you did for it, or hand it to {claim.agent}: windlass send {claim.agent} …"
+        return ClaimLost(lost, hint, **details, holder=claim.agent)
     if claim is not None:
         return ClaimLost(
             f"{step.name} is claimed by {claim.agent}, not by you",
@@ -202,14 +215,22 @@ def not_mine(step: Step, act: Act, epoch: int | None) -> ClaimLost | Fenced:
             **details,
             holder=claim.agent,
         )
-    if taken is not None and step.status is not Status.PENDING:
-        return ClaimLost(
-            f"you lost {step.name}: {taken.by} took it over; it is {step.status.value}", "nothing of yours was kept", **details
-        )
     hint = f"claim it first: windlass claim {step.name}"
     if step.status in (Status.COMPLETE, Status.CANCELLED):
         hint = f"if it must be done again: windlass step reopen {step.name}"
     return ClaimLost(f"you do not hold {step.name}: it is {step.status.value}", hint, **details)
+
+
+def _taken_from(step: Step, agent: str) -> Transition | None:
+    """The change that took the agent's last claim away, or None where it finished the step or gave it back itself."""
+    for line in reversed(step.history):
+        if line.event in _NOT_OF_HOLDERS:
+            continue
+        if line.by == agent:
+            return None
+        if line.of == agent:
+            return line
+    return None
 
 
 def approved(step: Step, act: Act, note: str, *, force: bool = False) -> Step:

@@ -23,6 +23,8 @@ class Capabilities(Record):
     """What a store offers beyond the contract."""
 
     conditional_read: bool = True
+    distant: bool = True
+    """A request takes milliseconds, so several are better sent at once."""
     change_notice: str | None = None
     """A local directory whose changes can be watched, or None."""
 

@@ -57,7 +57,7 @@ class LocalStore:
     def __init__(self, root: str) -> None:
         self.root = os.path.abspath(root)
         self.url = self.root
-        self.capabilities = Capabilities(change_notice=self.root)
+        self.capabilities = Capabilities(change_notice=self.root, distant=False)
         self._swept = False
 
     @classmethod

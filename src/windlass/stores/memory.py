@@ -23,7 +23,7 @@ class MemoryStore:
 
     def __init__(self, clock: Callable[[], float] = time.time, url: str = "memory://") -> None:
         self.url = url
-        self.capabilities = Capabilities()
+        self.capabilities = Capabilities(distant=False)
         self._clock = clock
         self._lock = Lock()
         self._objects: dict[str, Object] = {}

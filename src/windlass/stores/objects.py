@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from threading import Lock
 
 import obstore
 from obstore.store import S3Store as Client
 
 from windlass.effects import Entry, IfAbsent, IfMatch, Object, Page, Unchanged
-from windlass.errors import Damaged, StoreMissing, Unsafe, UsageError
+from windlass.errors import Damaged, Unavailable, Unsafe, UsageError
 from windlass.stores import answers, credentials
 from windlass.stores.base import MAX_OBJECT, Capabilities
 from windlass.stores.location import parse
@@ -54,6 +55,7 @@ class S3Store:
         region = place.region or env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or values.get("region")
         self._ask_region = region is None and endpoint is None
         self._env = env
+        self._moving = Lock()
         self.place = place.but(endpoint=endpoint, region=region or "us-east-1")
         if self._provider:
             self._provider()  # a missing extra or an expired login is better said before the first request
@@ -72,11 +74,12 @@ class S3Store:
             mode = "create"
         elif isinstance(condition, IfMatch):
             mode = {"e_tag": condition.version if self.place.unquoted else f'"{condition.version}"'}
+        client = self._client
         try:
             try:
-                done = obstore.put(self._client, key, body, mode=mode, use_multipart=False)
+                done = obstore.put(client, key, body, mode=mode, use_multipart=False)
             except _FAILURES as error:
-                if not self._moved_region(answers.understand(error)):
+                if not self._moved_region(answers.understand(error), client):
                     raise
                 done = obstore.put(self._client, key, body, mode=mode, use_multipart=False)
         except _FAILURES as error:
@@ -121,6 +124,21 @@ class S3Store:
         from windlass.stores import sigv4
 
         return sigv4.deleting_rules(self.place, self.keys(), self._ca_bundle())
+
+    def extras(self, key: str, version: str) -> dict[str, bool] | None:
+        """Which requests beyond the contract honour conditions, tried on an object that may be gone afterwards.
+
+        None where only the library can get at the credentials. Raises Unavailable.
+        """
+        from windlass.stores import sigv4
+
+        keys, bundle = self.keys(), self._ca_bundle()
+        if keys is None:
+            return None
+        return {
+            "conditional_get": sigv4.reads_conditionally(self.place, keys, key, version, bundle),
+            "conditional_delete": sigv4.deletes_conditionally(self.place, keys, key, bundle),
+        }
 
     def _connect(self) -> Client:
         place = self.place
@@ -194,32 +212,38 @@ class S3Store:
         """Carry out something that may be repeated."""
         give_up = time.monotonic() + self.place.timeout
         for pause in (*PAUSES, None):
+            client = self._client
             try:
-                return action(self._client)
+                return action(client)
             except _FAILURES as error:
                 answer = answers.understand(error)
                 if self._provider and self._provider.failure:
                     raise self._provider.failure from None
-                if self._moved_region(answer):
+                if self._moved_region(answer, client):
                     continue
                 if pause is None or not answer.transient or time.monotonic() + pause > give_up or answer.kind == "InvalidPathError":
                     raise answers.of_read(answer, self.place, self._profile, key) from None
             time.sleep(pause)
-        raise StoreMissing(f"{self.url} is in no region that it names", "add ?region=REGION to the store's URL")
+        raise Unavailable(f"{self.url} moved between regions", "add ?region=REGION to the store's URL")
 
-    def _moved_region(self, answer: answers.Answer) -> bool:
-        """Whether nobody named a region and the bucket's answer named one that now is in use."""
-        if not self._ask_region or not (answer.status == 301 or answer.code in ("AuthorizationHeaderMalformed", "PermanentRedirect")):
+    def _moved_region(self, answer: answers.Answer, used: Client) -> bool:
+        """Whether nobody named a region, `used` asked in the wrong one, and the bucket's answer named the one that now is in use."""
+        if answer.status != 301 and answer.code not in ("AuthorizationHeaderMalformed", "PermanentRedirect"):
             return False
-        from windlass.stores import sigv4
+        with self._moving:
+            if self._client is not used:  # another thread was told the same
+                return True
+            if not self._ask_region:
+                return False
+            from windlass.stores import sigv4
 
-        self._ask_region = False
-        region = answer.region or sigv4.bucket_region(self.place, self._ca_bundle())
-        if not region:
-            return False
-        self.place = self.place.but(region=region)
-        self._client = self._connect()
-        return True
+            self._ask_region = False
+            region = answer.region or sigv4.bucket_region(self.place, self._ca_bundle())
+            if not region:
+                return False
+            self.place = self.place.but(region=region)
+            self._client = self._connect()
+            return True
 
     def _version(self, etag: str | None) -> str:
         if not etag:

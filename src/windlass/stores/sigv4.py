@@ -17,6 +17,7 @@ from windlass.stores import answers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from windlass.stores.credentials import Keys
@@ -50,7 +51,7 @@ def create_bucket(place: Location, keys: Keys | None, ca_bundle: str | None = No
     if place.region != "us-east-1":
         inner = f"<LocationConstraint>{place.region}</LocationConstraint>"
         body = f'<CreateBucketConfiguration xmlns="{_XMLNS}">{inner}</CreateBucketConfiguration>'.encode()
-    reply = _signed("PUT", place, "", body, _required(place, keys), ca_bundle)
+    reply = _signed("PUT", place, _required(place, keys), ca_bundle, body=body)
     code = _code(reply)
     if reply.status in (200, 204) or code == "BucketAlreadyOwnedByYou":
         return
@@ -61,7 +62,7 @@ def create_bucket(place: Location, keys: Keys | None, ca_bundle: str | None = No
 
 def deleting_rules(place: Location, keys: Keys | None, ca_bundle: str | None = None) -> tuple[str, ...]:
     """Enabled lifecycle rules that delete current objects under the store's prefix, in words."""
-    reply = _signed("GET", place, "lifecycle=", b"", _required(place, keys), ca_bundle)
+    reply = _signed("GET", place, _required(place, keys), ca_bundle, query="lifecycle=")
     if reply.status == 404 and _code(reply) == "NoSuchLifecycleConfiguration":
         return ()
     if reply.status != 200:
@@ -79,6 +80,16 @@ def deleting_rules(place: Location, keys: Keys | None, ca_bundle: str | None = N
             when = f"{days} days after their creation" if days else f"on {date}"
             found.append(f"rule {_first(rule, 'ID') or 'without a name'} deletes objects under {prefix or '/'!r} {when}")
     return tuple(found)
+
+
+def reads_conditionally(place: Location, keys: Keys, key: str, version: str, ca_bundle: str | None = None) -> bool:
+    """Whether a read that names the object's version is answered with 304. Raises Unavailable."""
+    return _signed("GET", place, keys, ca_bundle, key=key, unsigned={"If-None-Match": f'"{version}"'}).status == 304
+
+
+def deletes_conditionally(place: Location, keys: Keys, key: str, ca_bundle: str | None = None) -> bool:
+    """Whether a delete that names another version is refused; where not, the object may be gone. Raises Unavailable."""
+    return _signed("DELETE", place, keys, ca_bundle, key=key, unsigned={"If-Match": '"0123456789abcdef0123456789abcdef"'}).status == 412
 
 
 def bucket_region(place: Location, ca_bundle: str | None = None) -> str | None:
@@ -104,8 +115,20 @@ def _address(place: Location) -> str:
     return f"{scheme}://{place.bucket}.{host}/" if place.path_style is False else f"{endpoint}/{place.bucket}"
 
 
-def _signed(method: str, place: Location, query: str, body: bytes, keys: Keys, ca_bundle: str | None) -> Reply:
-    address = urlsplit(_address(place))
+def _signed(
+    method: str,
+    place: Location,
+    keys: Keys,
+    ca_bundle: str | None,
+    *,
+    key: str = "",
+    query: str = "",
+    body: bytes = b"",
+    unsigned: Mapping[str, str] | None = None,
+) -> Reply:
+    """A request to the bucket, or to an object by its key in the store."""
+    object_path = "/" + (f"{place.prefix}/{key}" if place.prefix else key) if key else ""
+    address = urlsplit(_address(place).rstrip("/") + (object_path or ("/" if place.path_style is False else "")))
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     headers = {"host": address.netloc, "x-amz-content-sha256": sha256_hex(body), "x-amz-date": stamp}
     if keys.token:
@@ -121,7 +144,7 @@ def _signed(method: str, place: Location, query: str, body: bytes, keys: Keys, c
     signature = hmac.digest(signing, text.encode(), "sha256").hex()
     headers["authorization"] = f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
     url = address.geturl() + (f"?{query}" if query else "")
-    request = Request(url, data=body or None, headers=headers, method=method)  # noqa: S310  # as above
+    request = Request(url, data=body or None, headers={**headers, **(unsigned or {})}, method=method)  # noqa: S310  # as above
     return _send(request, ca_bundle)
 
 

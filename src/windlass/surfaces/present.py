@@ -11,13 +11,12 @@ import os
 import re
 import sys
 
+from windlass.errors import WindlassError
 from windlass.record import Record, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TextIO, TypeAlias
-
-    from windlass.errors import WindlassError
 
     Piece: TypeAlias = "str | Styled"
 
@@ -76,6 +75,10 @@ def wants_colour(stream: TextIO, env: dict[str, str] | None = None) -> bool:
     return stream.isatty() and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
 
 
+def _unwritten(error: OSError) -> WindlassError:
+    return WindlassError(f"the output could not be written: {error.strerror}", "look at where it goes: a full disk?")
+
+
 class Output:
     """Data on stdout, the rest on stderr; text or JSON."""
 
@@ -89,7 +92,7 @@ class Output:
         """One line of text; nothing with --json."""
         if not self.as_json:
             self._clear()
-            sys.stdout.write(self.render(*pieces) + "\n")
+            self.exactly(self.render(*pieces) + "\n")
 
     def render(self, *pieces: Piece) -> str:
         """Pieces as one safe string."""
@@ -105,7 +108,25 @@ class Output:
     def data(self, value: Any) -> None:
         """One JSON document (or JSON line) with --json; nothing otherwise."""
         if self.as_json:
-            sys.stdout.write(json.dumps(plain(value)) + "\n")
+            self.exactly(json.dumps(plain(value)) + "\n")
+
+    def exactly(self, text: str) -> None:
+        """Text on stdout as it is; the caller knows it to be safe. Raises WindlassError, BrokenPipeError."""
+        try:
+            sys.stdout.write(text)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _unwritten(error) from None
+
+    def flush(self) -> None:
+        """Be sure that what was printed is out. Raises WindlassError, BrokenPipeError."""
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _unwritten(error) from None
 
     def note(self, text: str) -> None:
         """A warning or remark on stderr, whatever the format."""

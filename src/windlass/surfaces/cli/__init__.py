@@ -23,14 +23,18 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    output = Output("--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments)
-    debug = "--debug" in arguments
+    _print_anything()
+    ours = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    output = Output("--json" in ours)
+    debug = "--debug" in ours
     context: Context | None = None
     try:
         before, name, rest = split(arguments)
         if name is None:
             return _top(before)
         if name not in COMMANDS:
+            if name in GROUPS and ("-h" in rest or "--help" in rest):
+                return _group(name)
             raise _unknown(name)
         from windlass.surfaces.cli.context import Context, load, parser_for
 
@@ -38,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parser_for(name, command).parse_args([*before, *rest])
         context = Context(args, output)
         code = command.run(context, args)
-        sys.stdout.flush()
+        output.flush()
         return code or 0
     except BrokenPipeError:
         return _closed_pipe()
@@ -56,6 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         if context is not None:
             context.close()
+
+
+def _print_anything() -> None:
+    """Where the locale has no sign for a character, its escape is printed."""
+    from io import TextIOWrapper
+
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
@@ -98,6 +110,13 @@ def _top(options: list[str]) -> int:
     return 2
 
 
+def _group(name: str) -> int:
+    from windlass.surfaces.cli.help import group
+
+    sys.stdout.write(group(name))
+    return 0
+
+
 def _unknown(name: str) -> UsageError:
     from difflib import get_close_matches
 
@@ -125,7 +144,7 @@ def _with_setting(error: WindlassError, context: Context | None) -> WindlassErro
 def _flush() -> None:
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         _closed_pipe()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from importlib import import_module
 
 from windlass.errors import UsageError
 from windlass.record import Record
@@ -38,9 +37,17 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}", f"see: {self.prog} -h")
 
 
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """The width comes from here: asking the terminal for it would import shutil at every start."""
+    columns = os.environ.get("COLUMNS", "")
+    return argparse.RawDescriptionHelpFormatter(prog, width=min(int(columns), 120) if columns.isdigit() and int(columns) > 40 else 80)
+
+
 def load(name: str) -> Command:
     """The command's code; nothing else is imported."""
-    command: Command = import_module(f"windlass.surfaces.cli.{COMMANDS[name][0]}").COMMANDS[name]
+    module = f"windlass.surfaces.cli.{COMMANDS[name][0]}"
+    __import__(module)
+    command: Command = sys.modules[module].COMMANDS[name]
     return command
 
 
@@ -51,7 +58,7 @@ def parser_for(name: str, command: Command) -> argparse.ArgumentParser:
         prog=f"windlass {name}",
         description=COMMANDS[name][1],
         epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_formatter,
         allow_abbrev=False,
     )
     command.options(parser)
@@ -73,6 +80,8 @@ class Context:
         self.settings: Settings | None = None
         self._project: Project | None = None
         self._stdin_taken = False
+        self.tell: Callable[[Any], None] = self._progress
+        """What becomes of an operation's remarks on how far it is; to be chosen before the project is opened."""
 
     def settle(self) -> Settings:
         """Store, project and agent, and why. Raises UsageError."""
@@ -88,7 +97,7 @@ class Context:
         if self._project is None:
             from windlass.project import Project, open_session
 
-            self._project = Project(open_session(self.settle(), tell=self._tell))
+            self._project = Project(open_session(self.settle(), tell=self.tell))
         return self._project
 
     @property
@@ -103,7 +112,7 @@ class Context:
             )
         return settings.agent
 
-    def _tell(self, step: Any) -> None:
+    def _progress(self, step: Any) -> None:
         how_far = f" {step.done:,}/{step.total:,}" if step.total else f" {step.done:,}" if step.done else ""
         self.out.progress(step.what + how_far)
 

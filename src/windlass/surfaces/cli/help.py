@@ -21,3 +21,10 @@ def top() -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def group(first: str) -> str:
+    """The commands that begin with this word."""
+    lines = [f"usage: windlass {first} COMMAND [OPTIONS]    windlass {first} COMMAND -h shows options and examples", ""]
+    lines += [f"  {name:<16} {line}" for name, (_, line) in COMMANDS.items() if name.startswith(f"{first} ")]
+    return "\n".join([*lines, ""])

@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "step reopen": ("review", "set a finished step back to pending"),
     "plan apply": ("plan", "declare steps from a YAML or JSON file"),
     "plan export": ("plan", "all steps as a plan file"),
-    "plan graph": ("plan", "steps and needs as text or Mermaid"),
+    "plan graph": ("graph", "steps and needs as text or Mermaid"),
     "memory set": ("memory", "set a shared value"),
     "memory get": ("memory", "read a shared value"),
     "memory list": ("memory", "keys and values"),

@@ -1,0 +1,41 @@
+"""Kinds of option values that several commands take."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Iterable
+
+SHOWN = 20
+"""Entries of a list shown without being asked for more."""
+
+
+def seconds(text: str) -> float:
+    """A span of time, not negative. Raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is no number of seconds")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number, not negative. Raises ArgumentTypeError."""
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def names(given: Iterable[str]) -> tuple[str, ...]:
+    """Names given one by one or joined by commas, each once; an empty one gives none."""
+    return tuple(dict.fromkeys(name.strip() for one in given for name in one.split(",") if name.strip()))
+
+
+def add_limit(parser: ArgumentParser, what: str) -> None:
+    """`--limit N`, where 0 means all."""
+    parser.add_argument("--limit", type=count, default=SHOWN, metavar="N", help=f"{what} to show (default {SHOWN}, 0 for all)")

@@ -1,0 +1,383 @@
+"""Mail: seen once by a reader that survives its own output, at least once otherwise, never skipped."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.ops.world import HOUR, WAYS, Agent, Place, error_of, stop_before
+
+from windlass.errors import Damaged, Indeterminate, Lost, Moved, NotFound, TimedOut, UsageError
+from windlass.ops import logs, mail
+from windlass.protocol import keys
+from windlass.protocol.codec import encode
+from windlass.protocol.mail import Message
+from windlass.testing.faults import Fault
+
+if TYPE_CHECKING:
+    from windlass.effects import Op
+
+ALL = keys.BROADCAST
+NO_FAULTS: list[list[object]] = [[], []]
+
+
+@pytest.fixture
+def place() -> Place:
+    return Place()
+
+
+@pytest.fixture
+def ann(place: Place) -> Agent:
+    return place.agent("ann").warm()
+
+
+@pytest.fixture
+def bob(place: Place) -> Agent:
+    return place.agent("bob").warm()
+
+
+def send(agent: Agent, to: str, text: str, **more: object) -> str:
+    return agent.do(mail.send(agent.actor, to, text, **more)).id  # type: ignore[arg-type]
+
+
+def peek(agent: Agent, limit: int = 20) -> mail.Inbox:
+    return agent.do(mail.unread(agent.actor, limit))
+
+
+def new(agent: Agent, limit: int = 20) -> list[str]:
+    """What the agent is shown as new, and marked as seen."""
+    inbox = peek(agent, limit)
+    agent.do(mail.seen(agent.actor, inbox))
+    return [one.message.text for one in inbox.mails]
+
+
+def test_requests(ann: Agent, bob: Agent) -> None:
+    send(ann, "bob", "warm")
+    assert ann.cost(mail.send(ann.actor, "bob", "x")) == {"put": 1, "get": 1}
+    new(bob)
+    assert bob.cost(mail.unread(bob.actor)) == {"get": 2}
+    bob.hints.remember("doc:" + keys.cursor("bob"), None)
+    assert bob.cost(mail.unread(bob.actor)) == {"get": 3}
+    send(ann, "bob", "y")
+    assert bob.cost(mail.unread(bob.actor))["get"] <= 2 + 1 + 22 + 1
+    inbox = peek(bob)
+    assert bob.cost(mail.seen(bob.actor, inbox)) == {"put": 1}
+    assert bob.cost(mail.seen(bob.actor, inbox)) == {}
+
+
+def test_an_old_project_costs_the_same(place: Place, ann: Agent, bob: Agent) -> None:
+    new(bob)
+    for box in ("bob", ALL):
+        for n in range(3000):
+            place.write(keys.slot(box, n), encode(Message(text=str(n), sender="ann", write_id=f"w{n}")))
+    while new(bob, 1000):
+        pass
+    assert bob.cost(mail.unread(bob.actor)) == {"get": 2}
+    send(ann, "bob", "warm")
+    assert ann.cost(mail.send(ann.actor, "bob", "x")) == {"put": 1, "get": 1}
+    assert bob.cost(mail.unread(bob.actor))["get"] < 2 + 1 + 21 + 65
+
+
+def test_a_message_is_shown_once(ann: Agent, bob: Agent) -> None:
+    send(ann, "bob", "one")
+    send(ann, "bob", "two")
+    assert new(bob) == ["one", "two"]
+    assert new(bob) == []
+    send(ann, "bob", "three")
+    assert [one.message.text for one in peek(bob).mails] == ["three"]
+    assert new(bob) == ["three"], "not shown, not passed: the cursor moves after the output only"
+
+
+def test_a_direct_message_is_for_its_recipient_alone(ann: Agent, bob: Agent) -> None:
+    send(ann, "bob", "for bob")
+    send(ann, ALL, "for all")
+    assert new(bob) == ["for bob", "for all"]
+    assert new(ann) == [], "one's own broadcasts are not shown"
+
+
+def test_a_newcomer_gets_its_own_mail_and_the_last_twenty_broadcasts(place: Place, ann: Agent) -> None:
+    for n in range(33):
+        send(ann, ALL, f"b{n}")
+    for n in range(3):
+        assert ann.do(mail.send(ann.actor, "eve", f"d{n}")).stranger
+    eve = place.agent("eve").warm()
+    assert sorted(new(eve, 100)) == sorted([f"b{n}" for n in range(13, 33)] + ["d0", "d1", "d2"])
+    assert not ann.do(mail.send(ann.actor, "eve", "x")).stranger
+    young = Place().agent("young").warm()
+    assert new(young) == []
+    assert place.keys("cursors/") == ["cursors/eve.json"]
+
+
+def test_limits_pass_nothing_that_was_not_shown(ann: Agent, bob: Agent) -> None:
+    for n in range(50):
+        send(ann, "bob" if n % 3 else ALL, str(n))
+        ann.place.pass_(1)
+    seen, rounds = [], 0
+    while True:
+        inbox = peek(bob, 7)
+        bob.do(mail.seen(bob.actor, inbox))
+        seen += [int(one.message.text) for one in inbox.mails]
+        rounds += 1
+        assert inbox.more == (len(seen) < 50)
+        if not inbox.more:
+            break
+    assert seen == list(range(50))
+    assert rounds == 8
+
+
+def test_ones_own_broadcasts_hide_nothing(ann: Agent, bob: Agent) -> None:
+    new(ann)
+    for n in range(60):
+        send(ann, ALL, str(n))
+    send(bob, ALL, "behind sixty of Ann's own")
+    assert new(ann) == ["behind sixty of Ann's own"]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_reader_skips_or_repeats_with_many_senders_and_wrong_clocks(seed: int) -> None:
+    dice = random.Random(seed)
+    place = Place()
+    team = [place.agent(f"a{n}", skew=skew) for n, skew in enumerate((0.0, HOUR, -HOUR, 7.5))]
+    seen: dict[str, list[str]] = {one.name: [] for one in team}
+    sent: dict[str, list[str]] = {one.name: [] for one in team}
+    for one in team:
+        assert new(one) == []
+    for n in range(250):
+        one = dice.choice(team)
+        place.pass_(dice.random() * 100)
+        if dice.random() < 0.5:
+            seen[one.name] += new(one, dice.choice((1, 3, 20)))
+            continue
+        to = dice.choice([ALL, *(other.name for other in team)])
+        text = f"{to}|{one.name}/{n}"
+        faults: list[object] = dice.choice([*NO_FAULTS, *WAYS.values()])
+        one.spoil(*faults, key="mail/")
+        send(one, to, text)
+        one.heal().faulty.land_late()
+        for other in team:
+            if other.name == to or (to == ALL and other is not one):
+                sent[other.name].append(text)
+    for one in team:
+        while more := new(one):
+            seen[one.name] += more
+        for box in (ALL, one.name):
+            wanted = [text for text in sent[one.name] if text.startswith(f"{box}|")]
+            assert [text for text in seen[one.name] if text.startswith(f"{box}|")] == wanted, "each once, in the mailbox's order"
+
+
+def test_each_senders_messages_in_one_mailbox_stay_in_order(place: Place, ann: Agent) -> None:
+    eve = place.agent("eve", skew=-HOUR).warm()
+    new(ann)
+    bob = place.agent("bob", skew=HOUR).warm()
+    for n in range(10):
+        send(bob if n % 2 else eve, "ann", str(n))
+    assert new(ann) == [str(n) for n in range(10)], "the order is the mailbox's, whatever the clocks say"
+
+
+def test_two_shells_of_one_reader_never_move_the_cursor_back(place: Place, ann: Agent, bob: Agent) -> None:
+    other = place.agent("bob", machine=bob.actor.machine)
+    new(bob)
+    new(other)
+    for n in range(4):
+        send(ann, "bob", str(n))
+    first, second = peek(bob), peek(other, 2)
+    bob.do(mail.seen(bob.actor, first))
+    other.do(mail.seen(other.actor, second))
+    assert new(bob) == []
+    assert new(other) == []
+
+
+@pytest.mark.parametrize("faults", WAYS.values(), ids=WAYS)
+def test_the_cursor_settles_whatever_happens_to_its_write(ann: Agent, bob: Agent, faults: list[object]) -> None:
+    send(ann, "bob", "1")
+    assert new(bob.spoil(*faults, key="cursors/")) == ["1"]
+    send(ann, "bob", "2")
+    assert new(bob.spoil(*faults, key="cursors/")) == ["2"]
+    assert new(bob) == []
+
+
+def test_a_reader_killed_at_any_request_skips_nothing() -> None:
+    at, ended = 0, False
+    while not ended:
+        place = Place()
+        ann, bob = place.agent("ann").warm(), place.agent("bob").warm()
+        for n in range(3):
+            send(ann, "bob", str(n))
+
+        def read_all(bob: Agent = bob) -> Op[None]:
+            inbox = yield from mail.unread(bob.actor)
+            yield from mail.seen(bob.actor, inbox)
+
+        ended = not stop_before(read_all(), bob, at)
+        send(ann, "bob", "3")
+        assert new(bob) in (["0", "1", "2", "3"], ["3"])
+        at += 1
+    assert at > 4
+
+
+def test_a_hint_from_before_a_restore_costs_no_reader_a_message(place: Place, ann: Agent, bob: Agent) -> None:
+    for n in range(5):
+        send(ann, "bob", str(n))
+    new(bob)
+    for n in range(3, 5):
+        place.store.delete(keys.slot("bob", n))
+    send(ann, "bob", "after the restore")
+    eve = place.agent("eve").warm()
+    send(eve, "bob", "from somebody without a hint")
+    assert new(bob) == ["after the restore", "from somebody without a hint"]
+    entries = eve.do(logs.read("bob", 0, 100))
+    assert [one.message.void for one in entries] == [False, False, False, True, True, False, False]
+
+
+def test_sending_under_an_id_again_sends_nothing(place: Place, ann: Agent, bob: Agent) -> None:
+    first = ann.do(mail.send(ann.actor, "bob", "hello", ident="greeting"))
+    place.pass_(HOUR)
+    for agent in (ann, place.agent("ann", machine=ann.actor.machine)):
+        again = agent.do(mail.send(agent.actor, "bob", "hello", ident="greeting"))
+        assert (again.id, again.again, first.again) == (first.id, True, False)
+    assert new(bob) == ["hello"]
+    error = error_of(Lost, lambda: ann.do(mail.send(ann.actor, "bob", "something else", ident="greeting")))
+    assert error.exit == 3
+    assert send(bob, "ann", "hello", ident="greeting") == "ann:0", "each sender has ids of its own"
+
+
+@pytest.mark.parametrize("length", [0, 2, 300])
+def test_a_send_under_an_id_killed_anywhere_is_sent_once_by_repeating_it(length: int) -> None:
+    at, ended = 0, False
+    while not ended:
+        place = Place()
+        ann, bob = place.agent("ann").warm(), place.agent("bob").warm()
+        new(bob)
+        for n in range(length):
+            place.write(keys.slot("bob", n), encode(Message(text="old", write_id=f"w{n}")))
+        ended = not stop_before(mail.send(ann.actor, "bob", "once", ident="k"), ann, at)
+        send(place.agent("eve").warm(), "bob", "between")
+        ann.do(mail.send(ann.actor, "bob", "once", ident="k"))
+        ann.do(mail.send(ann.actor, "bob", "once", ident="k"))
+        assert [text for text in new(bob, 1000) if text != "old"] in (["once", "between"], ["between", "once"])
+        at += 1
+    assert at >= 4
+
+
+@pytest.mark.parametrize("faults", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("where", ["sent/", "mail/"])
+def test_a_send_under_an_id_survives_spoilt_answers(ann: Agent, bob: Agent, faults: list[object], where: str) -> None:
+    send(ann, "bob", "0")
+    ann.spoil(*faults, key=where)
+    ident = send(ann, "bob", "1", ident="k")
+    ann.heal().faulty.land_late()
+    assert send(ann, "bob", "1", ident="k") == ident == "bob:1"
+    assert new(bob) == ["0", "1"]
+
+
+def test_an_unknown_send_can_be_repeated_under_its_id(ann: Agent, bob: Agent) -> None:
+    ann.spoil(Fault.DROP, key="mail/", forever=True)
+    error_of(Indeterminate, lambda: send(ann, "bob", "x", ident="k"))
+    ann.heal()
+    send(ann, "bob", "x", ident="k")
+    assert new(bob) == ["x"]
+
+
+def test_waiting_returns_when_something_comes(place: Place, ann: Agent, bob: Agent) -> None:
+    new(bob)
+    sleep, left = bob.world._sleep, [3]
+
+    def then_send(seconds: float) -> None:
+        sleep(seconds)
+        left[0] -= 1
+        if left[0] == 0:
+            send(ann, "bob", "at last")
+
+    bob.world._sleep = then_send
+    assert [one.message.text for one in bob.do(mail.wait_unread(bob.actor, 60)).mails] == ["at last"]
+
+
+def test_waiting_ends_in_time_and_costs_two_reads_a_poll(place: Place, ann: Agent, bob: Agent) -> None:
+    new(bob)
+    start = place.now
+    assert error_of(TimedOut, lambda: bob.do(mail.wait_unread(bob.actor, 30))).exit == 5
+    assert 30 <= place.now - start < 31
+    new(ann)
+    for n in range(70):
+        send(ann, ALL, str(n))
+    error_of(TimedOut, lambda: ann.do(mail.wait_unread(ann.actor, 5)))
+    polls = list(ann.counting.requests[-20:])
+    assert {request.outcome for request in polls} == {"absent"}, "one's own broadcasts were passed once and for all"
+
+
+def test_a_damaged_slot_is_reported_and_the_rest_goes_on(place: Place, ann: Agent, bob: Agent) -> None:
+    for n in range(3):
+        send(ann, "bob", str(n))
+    place.write(keys.slot("bob", 1), b"garbage")
+    inbox = peek(bob)
+    assert [(one.message.text, bool(one.damaged)) for one in inbox.mails] == [("0", False), ("", True), ("2", False)]
+    bob.do(mail.seen(bob.actor, inbox))
+    assert new(bob) == []
+    error_of(Damaged, lambda: bob.do(mail.read("bob:1")))
+    assert [one.message.text for one in bob.do(mail.recent(bob.actor)).mails] == ["0", "", "2"]
+
+
+def test_a_mailbox_that_moved_takes_nothing_and_is_still_read(place: Place, ann: Agent, bob: Agent) -> None:
+    send(ann, "bob", "before")
+    place.write(keys.slot("bob", 1), encode(Message(moved_to="s3://elsewhere", write_id="end")))
+    assert error_of(Moved, lambda: send(ann, "bob", "after")).to == "s3://elsewhere"
+    assert error_of(Moved, lambda: send(ann, "bob", "after", ident="k")).to == "s3://elsewhere"
+    assert new(bob) == ["before"]
+
+
+def test_everything_and_the_newest_leave_the_cursor_alone(ann: Agent, bob: Agent) -> None:
+    for n in range(30):
+        send(ann, "bob", str(n))
+        ann.place.pass_(1)
+    assert [one.message.text for one in bob.do(mail.recent(bob.actor, 5)).mails] == [str(n) for n in range(25, 30)]
+    assert [one.message.text for one in bob.do(mail.all_(bob.actor)).mails] == [str(n) for n in range(30)]
+    assert len(new(bob, 100)) == 30
+    assert [one.message.text for one in bob.do(mail.recent(bob.actor, 5)).mails] == [str(n) for n in range(25, 30)]
+    assert bob.do(mail.recent(bob.actor, 5)).more
+
+
+def test_threads_and_single_messages(ann: Agent, bob: Agent) -> None:
+    first = send(ann, "bob", "question")
+    reply = send(bob, "ann", "answer", reply_to=first)
+    last = send(ann, "bob", "thanks", reply_to=reply)
+    assert {ann.do(mail.read(ident)).message.thread for ident in (reply, last)} == {first}
+    assert error_of(NotFound, lambda: ann.do(mail.read("bob:99"))).exit == 4
+    for ident in ("bob", "bob:", ":1", "bob:-1", "bob:x", "../x:1", "bob:²"):
+        error_of(UsageError, lambda ident=ident: ann.do(mail.read(ident)))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("faults", [[], *WAYS.values()], ids=["all is well", *WAYS])
+def test_acks_and_receipts(place: Place, ann: Agent, bob: Agent, faults: list[object]) -> None:
+    eve = place.agent("eve").warm()
+    new(bob), new(eve)
+    direct, every = send(ann, "bob", "d", needs_ack=True), send(ann, ALL, "b")
+
+    def states(ident: str) -> dict[str, str]:
+        return {one.agent: one.state for one in ann.do(mail.receipts(ident))}
+
+    assert (states(direct), states(every)) == ({"bob": "sent"}, {"bob": "sent", "eve": "sent"})
+    new(bob)
+    assert (states(direct), states(every)) == ({"bob": "delivered"}, {"bob": "delivered", "eve": "sent"})
+    assert bob.spoil(*faults, key="acks/").do(mail.ack(bob.actor, direct))
+    assert not bob.do(mail.ack(bob.actor, direct))
+    assert eve.do(mail.ack(eve.actor, every))
+    assert (states(direct), states(every)) == ({"bob": "acked"}, {"bob": "delivered", "eve": "acked"})
+    error_of(UsageError, lambda: eve.do(mail.ack(eve.actor, direct)))
+    error_of(NotFound, lambda: bob.do(mail.ack(bob.actor, "bob:50")))
+
+
+def test_what_cannot_be_sent_is_refused_before_a_request(ann: Agent) -> None:
+    for to, text in (("", "x"), ("../b", "x"), ("_other", "x"), ("b c", "x"), ("bob", "x" * (256 * 1024 + 1)), ("bob", "\udc80")):
+        assert ann.cost(mail.send(ann.actor, to, text)) == {}
+        error_of(UsageError, lambda to=to, text=text: send(ann, to, text))  # type: ignore[misc]
+    assert ann.cost(mail.send(ann.actor, "bob", "x", ident="a/b")) == {}
+
+
+def test_counting_what_is_new_moves_nothing(ann: Agent, bob: Agent) -> None:
+    for n in range(3):
+        send(ann, "bob", str(n))
+    send(ann, ALL, "all")
+    assert bob.do(mail.count_unread("bob")) == 4
+    assert len(new(bob)) == 4
+    assert bob.do(mail.count_unread("bob")) == 0

@@ -1,0 +1,207 @@
+"""The step state machine: which events are taken in which state, by whom; and what holds after any sequence of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from windlass.errors import ClaimLost, Fenced, Moved, NotFound, UsageError, WindlassError
+from windlass.protocol import transitions as t
+from windlass.protocol.steps import Definition, Handoff, Status, Step
+from windlass.protocol.transitions import Act, Held
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+S = "s"
+FINISHED = (Status.COMPLETE, Status.BLOCKED, Status.NEEDS_REVIEW, Status.FAILED)
+
+
+def by(agent: str = "ann", incarnation: int = 1, write_id: str = "w") -> Act:
+    return Act(agent=agent, incarnation=incarnation, at=5.0, write_id=write_id)
+
+
+def handoff(state: Status = Status.COMPLETE) -> Handoff:
+    return Handoff(agent="ann", state=state, at=5.0)
+
+
+EVENTS: dict[str, Callable[[Step | None, Act], Step]] = {
+    "claim": lambda step, act: t.claimed(step, S, act, 60.0),
+    "force claim": lambda step, act: t.claimed(step, S, act, 60.0, force=True),
+    "take over": lambda step, act: t.claimed(step, S, act, 60.0, dead_seq=step.seq if step else None),
+    "take over on old evidence": lambda step, act: t.claimed(step, S, act, 60.0, dead_seq=step.seq - 1 if step else None),
+    **{state.value: lambda step, act, state=state: t.finished(step, S, act, handoff(state)) for state in FINISHED},  # type: ignore[misc]
+    "force complete": lambda step, act: t.finished(step, S, act, handoff(), force=True),
+    "release": lambda step, act: t.released(step, S, act),
+    "force release": lambda step, act: t.released(step, S, act, force=True),
+    "approve": lambda step, act: t.approved(step or Step(), act, ""),
+    "reject": lambda step, act: t.rejected(step or Step(), act, ""),
+    "cancel": lambda step, act: t.cancelled(step or Step(), act, ""),
+    "reopen": lambda step, act: t.reopened(step or Step(), act, ""),
+    "define": lambda step, act: t.defined(step, S, act, Definition(title=act.write_id)),
+    "link": lambda step, act: t.linked(step or Step(), act, act.write_id),
+    "move": lambda step, act: t.frozen(step or Step(), act, "elsewhere"),
+    "arrive": lambda step, act: t.thawed(step or Step(), act),
+}
+
+
+def state(status: Status) -> Step:
+    """A step in that state, worked on by ann."""
+    step = t.claimed(None, S, by(), 60.0)
+    if status is Status.PENDING:
+        return t.released(step, S, by())
+    if status is Status.CANCELLED:
+        return t.cancelled(step, by("eve"), "")
+    return step if status is Status.IN_PROGRESS else t.finished(step, S, by(), handoff(status))
+
+
+TAKEN = {
+    "claim": {Status.PENDING, Status.BLOCKED, Status.NEEDS_REVIEW, Status.FAILED},
+    "force claim": {Status.PENDING, Status.IN_PROGRESS, Status.BLOCKED, Status.NEEDS_REVIEW, Status.FAILED},
+    "complete": set(),
+    "force complete": {Status.PENDING, Status.IN_PROGRESS, Status.BLOCKED, Status.NEEDS_REVIEW, Status.FAILED},
+    "release": set(),
+    "force release": {Status.IN_PROGRESS},
+    "approve": {Status.NEEDS_REVIEW},
+    "reject": {Status.NEEDS_REVIEW},
+    "cancel": set(Status) - {Status.COMPLETE},
+    "reopen": {Status.COMPLETE, Status.FAILED, Status.CANCELLED, Status.PENDING},
+}
+
+
+@pytest.mark.parametrize("event", TAKEN)
+@pytest.mark.parametrize("status", Status)
+def test_what_somebody_else_may_do_in_each_state(event: str, status: Status) -> None:
+    step, bob = state(status), by("bob", write_id="b")
+    if status in TAKEN[event]:
+        after = EVENTS[event](step, bob)
+        assert after is step or after.history[-1].write_id == "b"
+        return
+    with pytest.raises(ClaimLost) as told:
+        EVENTS[event](step, bob)
+    assert told.value.exit == 3
+    assert told.value.hint
+    assert "\n" not in told.value.message
+
+
+def test_only_the_holder_finishes() -> None:
+    step = state(Status.IN_PROGRESS)
+    for status in FINISHED:
+        done = t.finished(step, S, by(), handoff(status))
+        assert (done.status, done.claim, done.epoch) == (status, None, 1)
+        assert t.finished(done, S, by(write_id="again"), handoff(status)) is done, "doing it again changes nothing"
+        for other in (by("bob"), by(incarnation=2)):
+            with pytest.raises(ClaimLost):
+                t.finished(step, S, other, handoff(status))
+        with pytest.raises(ClaimLost):
+            t.finished(step, S, by(), handoff(status), epoch=2)
+    with pytest.raises(NotFound):
+        t.finished(None, S, by(), handoff())
+    with pytest.raises(NotFound):
+        t.released(None, S, by())
+
+
+def test_evidence_counts_for_the_state_it_was_found_in() -> None:
+    step = state(Status.IN_PROGRESS).but(seq=7)
+    for seq in (None, 6, 8):
+        with pytest.raises(Held):
+            t.claimed(step, S, by("bob"), 60.0, dead_seq=seq)
+    taken = t.claimed(step, S, by("bob"), 60.0, dead_seq=7)
+    assert (taken.epoch, taken.history[-1].event, taken.history[-1].of) == (2, "takeover", "ann")
+
+
+def test_an_older_incarnation_gets_nowhere() -> None:
+    step = t.claimed(state(Status.IN_PROGRESS), S, by(incarnation=2), 60.0)
+    assert step.epoch == 2
+    for event in ("claim", "force claim", "take over", "complete", "force complete", "release", "force release"):
+        with pytest.raises(Fenced):
+            EVENTS[event](step, by(incarnation=1))
+
+
+def test_a_claim_remembers_what_it_was_built_on() -> None:
+    step = t.claimed(None, S, by(), 60.0, needs={"n": 3})
+    need = Step(name="n")
+    for n in range(5):
+        need = t.linked(need, by(write_id=f"{n}"), f"x{n}")
+    assert t.stale_needs(step, {"n": need, "m": None}) == ()
+    reopened = t.reopened(need.but(status=Status.COMPLETE), by(), "")
+    assert t.stale_needs(step, {"n": reopened}) == ("n",)
+    done = t.finished(step, S, by(), handoff())
+    assert done.built_on == {"n": 3}
+    assert t.stale_needs(done, {"n": reopened}) == ("n",)
+    assert t.stale_needs(t.reopened(done, by(), ""), {"n": reopened}) == ()
+
+
+def test_the_worker_does_not_approve_its_own_work() -> None:
+    step = state(Status.NEEDS_REVIEW)
+    with pytest.raises(ClaimLost):
+        t.approved(step, by(), "")
+    assert t.approved(step, by(), "", force=True).status is Status.COMPLETE
+    done = t.approved(step, by("bob"), "good")
+    assert (done.history[-1].of, done.handoff, done.worker) == ("ann", step.handoff, "ann")
+
+
+def test_defining() -> None:
+    step = t.defined(None, S, by(), Definition(title="a", needs=("n",)), needed_by=("z",))
+    assert (step.history[-1].event, step.status, step.needed_by) == ("define", Status.PENDING, ("z",))
+    assert t.defined(step, S, by(), Definition(title="a", needs=("n",)), needed_by=("z",)) is step
+    assert t.defined(step, S, by(), Definition(title="a", needs=("n",)), needed_by=("y",)).history[-1].event == "link"
+    edited = t.defined(state(Status.IN_PROGRESS), S, by("bob"), Definition(title="b"))
+    assert (edited.history[-1].event, edited.status, edited.claim is not None) == ("edit", Status.IN_PROGRESS, True)
+    with pytest.raises(UsageError):
+        t.defined(None, S, by(), Definition(needs=(S,)))
+
+
+def test_unmet_needs_say_in_which_state_they_are() -> None:
+    step = Step(name=S, needs=("a", "b", "c"))
+    missing = t.unmet(step, {"a": Step(name="a", status=Status.COMPLETE), "b": Step(name="b"), "c": None})
+    assert missing == {"b": "pending", "c": "missing"}
+    error = t.refuse_unmet(S, missing)
+    assert error.exit == 6
+    assert "b (pending)" in error.message
+
+
+acts = st.tuples(st.sampled_from(["ann", "bob"]), st.integers(1, 2))
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(EVENTS)), acts), max_size=30))
+def test_whatever_happens_the_rules_hold(events: list[tuple[str, tuple[str, int]]]) -> None:
+    step: Step | None = None
+    written: list[str] = []
+    for n, (event, who) in enumerate(events):
+        if step is None and event in ("approve", "reject", "cancel", "reopen", "link", "move", "arrive"):
+            continue  # operations refuse these for a step that is not there
+        act = by(*who, write_id=f"w{n}")
+        before: Any = step
+        refusal: WindlassError | None
+        try:
+            step = EVENTS[event](step, act)
+        except WindlassError as error:
+            refusal = error
+        else:
+            refusal = None
+        if refusal is not None:
+            assert refusal.exit in (1, 3, 4)
+            assert isinstance(refusal, Moved) == (before is not None and before.moved_to is not None)
+        if step is None or step is before:
+            continue
+        step = step.but(write_id=act.write_id, seq=(before.seq if before else 0) + 1)
+        written.append(act.write_id)
+        assert step.seq == len(step.history) == len(written), "each write is one line of history"
+        assert step.history[: len(written) - 1] == (before.history if before else ())
+        assert step.epoch - (before.epoch if before else 0) in (0, 1), "the epoch never goes back"
+        assert (step.claim is not None) == (step.status is Status.IN_PROGRESS)
+        if step.claim is not None and not step.moved_to and event != "arrive":
+            assert step.claim.epoch <= step.epoch
+        if event in ("claim", "force claim", "take over"):
+            assert step.claim is not None
+            assert step.claim.epoch == step.epoch == (before.epoch if before else 0) + 1
+            assert (step.claim.agent, step.claim.incarnation) == who
+        if before is not None and before.claim is not None and step.claim != before.claim:
+            mine = (before.claim.agent, before.claim.incarnation) == who
+            assert mine or step.epoch == before.epoch + 1, "who takes a claim away fences its holder"
+        assert all(step.wrote(write_id, 1) for write_id in written)
+        assert not step.wrote("never", 1)
