@@ -28,8 +28,9 @@ ARROWS: dict[str, set[str]] = {
     "project": {"ops", "protocol", "drivers", "stores", "config", "effects", "errors", "record"},
     "surfaces": {"project", "config", "errors", "record", "__init__"},
     "testing": {"effects", "drivers", "stores.base", "errors", "record"},
-    "aio": {"project", "errors", "record"},
-    "__init__": {"project", "errors"},
+    "aio": {"project", "errors", "record", "records"},
+    "records": {"ops", "protocol", "project"},  # only gives names of theirs to users
+    "__init__": {"project", "errors", "aio", "records"},
     "__main__": {"surfaces"},
 }
 TYPING_ONLY: dict[str, set[str]] = {"surfaces": {"ops", "protocol"}}

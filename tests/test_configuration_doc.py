@@ -22,7 +22,9 @@ SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "sr
 def read_by_code() -> set[str]:
     """Every environment variable that the code names."""
     code = "\n".join(SOURCES.values())
-    named = set(re.findall(r"\bWINDLASS_[A-Z]+\b", code)) | set(re.findall(r"(?:env|environ|environment)(?:\.get)?[(\[]\"([A-Z][A-Z_]+)\"", code))
+    named = set(re.findall(r"\bWINDLASS_[A-Z]+\b", code)) | set(
+        re.findall(r"(?:env|environ|environment)(?:\.get)?[(\[]\"([A-Z][A-Z_]+)\"", code)
+    )
     named |= set(re.findall(r"\"(XDG_[A-Z_]+)\"", code)) | {name for _, names in who.SESSIONS for name in names}
     return named
 

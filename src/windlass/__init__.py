@@ -6,6 +6,7 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from windlass import aio, records
     from windlass.errors import (
         AccessDenied,
         ClaimLost,
@@ -59,10 +60,13 @@ __all__ = [
     "UsageError",
     "VersionMoved",
     "WindlassError",
+    "aio",
     "open",
+    "records",
 ]
 
 _PROJECT = {"Project": "Project", "open": "open_project"}
+_MODULES = ("aio", "records")
 
 
 def __getattr__(name: str) -> object:
@@ -70,6 +74,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _MODULES:
+        return import_module(f"windlass.{name}")
     home = import_module("windlass.project" if name in _PROJECT else "windlass.errors")
     found: object = getattr(home, _PROJECT.get(name, name))
     globals()[name] = found

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from windlass.project import Session
+    from windlass.records import Overview, Standing, View
 
 __all__ = ["Project", "open"]
 
@@ -28,23 +29,33 @@ __all__ = ["Project", "open"]
 def open(
     store: str | None = None, *, project: str | None = None, agent: str | None = None, lease: float | None = None, create: bool = False
 ) -> Project:
-    """Open a project for async use; arguments and errors as `windlass.open`."""
+    """Open a project for async use, with `async with`; arguments and errors as `windlass.open`."""
     settings = settings_for({"store": store, "project": project, "agent": agent})
     if lease is not None:
         settings = settings.but(lease=lease)
     return Project(open_session(settings, keeper=Keeper.PYTHON, create=create))
 
 
-class Project(AsyncViews):
-    """One project of one store, as one agent; use it with `async with`."""
+class Project:
+    """One project of one store, as one agent; use it with `async with`. Every method is as that of `windlass.Project`, awaited.
+
+    A call that is cancelled may still take effect; a claim or `next` that is cancelled leaves no claim behind.
+    """
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session)
+        self._session = session
         self.steps = AsyncSteps(session)
+        """Units of work."""
         self.plan = AsyncPlanPart(session)
+        """Steps from a file."""
         self.memory = AsyncMemoryPart(session)
+        """Shared values."""
         self.mail = AsyncMailPart(session)
+        """Messages."""
         self.agents = AsyncAgentsPart(session)
+        """Who is here."""
+        self.views = AsyncViews(session)
+        """Status, whoami and the timeline."""
 
     @property
     def name(self) -> str:
@@ -56,12 +67,51 @@ class Project(AsyncViews):
         """Who acts here."""
         return self._session.agent
 
+    @property
+    def store(self) -> str:
+        """The store's URL, free of secrets."""
+        return self._session.url
+
+    @property
+    def session(self) -> Session:
+        """The session, for those who build a surface."""
+        return self._session
+
+    async def status(self) -> Overview:
+        """Everything at a glance.
+
+        >>> (await p.status()).counts["complete"]
+        1
+        """
+        return await self.views.status()
+
+    async def whoami(self) -> Standing:
+        """Where this agent stands. Raises Unidentified.
+
+        >>> (await p.whoami()).unread
+        1
+        """
+        return await self.views.whoami()
+
+    async def log(self, *, since: float = 0.0, limit: int | None = 20) -> View:
+        """The timeline, newest last; `since` in seconds since 1970, `limit` in events (None: all). Raises Moved.
+
+        >>> for event in (await p.log()).events:
+        ...     print(event.by, event.event, event.subject)
+        """
+        return await self.views.log(since=since, limit=limit)
+
     async def close(self) -> None:
-        """End the heartbeat, note what was read, give connections back. Claims stay."""
+        """End the heartbeat, note what was read, give connections back. Claims stay.
+
+        >>> await p.close()
+        """
+        import asyncio
+
         try:
             await self._session.flush_seen_async()
         finally:
-            self._session.close()
+            await asyncio.to_thread(self._session.close)
 
     async def __aenter__(self) -> Self:
         return self

@@ -189,8 +189,17 @@ class Moved(WindlassError):
     name = "moved"
 
     def __init__(self, to: str) -> None:
-        super().__init__(f"this project moved to {to}", f"set WINDLASS_STORE={to} or run: windlass init --store {to}", to=to)
+        word = shell_word(to)
+        super().__init__(f"this project moved to {word}", f"export WINDLASS_STORE={word} or run: windlass init --store {word}", to=to)
         self.to = to
+
+
+def shell_word(text: str) -> str:
+    """Text from anywhere as one word of a command that a reader may copy: printable characters only, quoted where it needs it."""
+    plain = "".join(char for char in text[:2000] if char.isprintable())
+    if plain and all(char.isalnum() or char in "_-./:=@%+," for char in plain):
+        return plain
+    return "'" + plain.replace("'", "'\\''") + "'"
 
 
 class PutRefused(Exception):

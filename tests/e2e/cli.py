@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SRC = Path(__file__).parent.parent.parent / "src"
 TIMEOUT = 120
@@ -105,6 +107,18 @@ class Cli:
         result = self.run(*args, agent=agent, **more)
         assert (result.code, result.err) == (0, ""), result
         return result
+
+    def nobody(self, *args: str, cwd: Path | None = None, env: Mapping[str, str | None] | None = None) -> Result:
+        """One command below no host tool and no terminal, whoever runs the tests: its parent has ended."""
+        code = self.home / "code"
+        code.unlink(missing_ok=True)
+        orphan = 'until [ "$(ps -o ppid= -p $$ | tr -d " ")" != "$0" ]; do :; done; "$@"; echo $? > "$CODE"'
+        command = ["sh", "-c", f"sh -c '{orphan}' $$ \"$@\" &", "sh", sys.executable, "-m", "windlass", *args]
+        env = self.env(None, env) | {"CODE": str(code)}
+        done = subprocess.run(
+            command, cwd=cwd or self.cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT
+        )
+        return Result(int(code.read_text()), done.stdout, done.stderr)
 
     def json(self, *args: str, agent: str | None = None, **more: Any) -> Any:
         """The document of a command that must succeed."""

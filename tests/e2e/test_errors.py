@@ -6,12 +6,14 @@ import json
 import os
 import re
 import signal
-from pathlib import Path
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from tests.e2e.cli import Cli, end
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ESC = "\x1b[2J\x1b]0;owned\x07\x9b31m\x00\x08\r\u202eevil"
 BAD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
@@ -90,7 +92,12 @@ def test_a_wrong_word_is_exit_2_before_anything_is_written(cli: Cli, args: list[
 def test_an_error_is_a_document_where_json_is_asked_for(cli: Cli) -> None:
     result = cli.run("step", "show", "x", "--json")
     assert (result.code, result.out) == (4, "")
-    assert {"error": "not_found", "message": "there is no step x", "hint": "see: windlass step list", "exit": 4}.items() <= result.json.items()
+    assert {
+        "error": "not_found",
+        "message": "there is no step x",
+        "hint": "see: windlass step list",
+        "exit": 4,
+    }.items() <= result.json.items()
     assert cli.run("claim", "a/b", "--json", agent="ann").json["exit"] == 2
     assert cli.run("claim", "--json", agent="ann").json["error"] == "usage"
 
@@ -207,7 +214,9 @@ def test_nothing_that_others_wrote_reaches_the_terminal_as_more_than_text(cli: C
     cli.ok("memory", "set", "j", "-", "--json-value", agent="ann", input=json.dumps({ESC: ESC}))
     path = cli.file("steps/a.json")
     document = json.loads(path.read_bytes())
-    document["claim"]["agent"] = document["worker"] = document["history"][0]["by"] = f"ann{ESC}"  # by a client that checks nothing
+    for line in document["history"]:  # by a client that checks nothing
+        line |= {"event": f"{line['event']}{ESC}", "by": f"ann{ESC}", "of": ESC, "note": ESC}
+    document["claim"]["git"] = {"head": ESC, "branch": ESC, "worktree": ESC}
     path.write_text(json.dumps(document))
     commands: list[list[str]] = [
         ["step", "show", "a"],
@@ -229,14 +238,14 @@ def test_nothing_that_others_wrote_reaches_the_terminal_as_more_than_text(cli: C
         ["log"],
         ["whoami"],
     ]
-    document["claim"] = None
-    document["status"] = "in_progress"
     for args in commands:
         result = cli.run(*args, agent="bob")
         assert "Traceback" not in result.err, result.err
         assert not BAD.search(result.out), args
         assert not BAD.search(result.err), args
-    cli.ok("complete", "a", "--force", "--note", "-", "--next-action", ESC.replace("\0", ""), "--evidence", evidence, agent="bob", input=ESC)
+    cli.ok(
+        "complete", "a", "--force", "--note", "-", "--next-action", ESC.replace("\0", ""), "--evidence", evidence, agent="bob", input=ESC
+    )
     for args in (["handoff", "a"], ["step", "show", "a"], ["claim", "b"], ["log"], ["status"]):
         result = cli.run(*args, agent="bob")
         assert "Traceback" not in result.err, result.err
@@ -247,7 +256,9 @@ def test_nothing_that_others_wrote_reaches_the_terminal_as_more_than_text(cli: C
 
 def test_a_reader_that_goes_away_is_no_error(cli: Cli) -> None:
     cli.python(
-        "import windlass\nwith windlass.open() as p:\n    p.plan.apply({'steps': {f's{n:04}': {'title': 'x' * 60} for n in range(1500)}})\n",
+        "import windlass\n"
+        "with windlass.open() as p:\n"
+        "    p.plan.apply({'steps': {f's{n:04}': {'title': 'x' * 60} for n in range(1500)}})\n",
         agent="ann",
     )
     for args in (["step", "list", "--all"], ["plan", "export"], ["log", "--json", "--limit", "1500"]):
@@ -261,31 +272,17 @@ def test_a_reader_that_goes_away_is_no_error(cli: Cli) -> None:
 
 
 def test_ctrl_c_is_130_and_quiet(cli: Cli) -> None:
-    cli.ok("inbox", agent="bob")
-    for args in (["wait-for", "x"], ["inbox", "--wait", "60"]):
-        process = cli.start(*args, agent="bob")
-        if args[0] == "wait-for":
-            assert process.stderr is not None
-            assert "does not exist yet" in process.stderr.readline()
-        else:
-            sleeping(process.pid)
+    waiting = cli.start("wait-for", "x")
+    assert waiting.stderr is not None
+    assert "does not exist yet" in waiting.stderr.readline()
+    reading = cli.start("inbox", "--wait", "60", agent="bob")
+    give_up = time.monotonic() + 30
+    while not cli.file("cursors/bob.json").exists():  # the last that it does before it waits
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+    for process in (waiting, reading):
         process.send_signal(signal.SIGINT)
-        result = end(process)
-        assert (result.code, result.out, result.err) == (130, "", "")
-
-
-def sleeping(pid: int) -> None:
-    """Wait until a command polls: it has asked its mailbox and sleeps."""
-    import time
-
-    give_up = time.monotonic() + 20
-    while time.monotonic() < give_up:
-        time.sleep(0.05)
-        state = Path(f"/proc/{pid}/wchan") if Path(f"/proc/{pid}/wchan").exists() else None
-        ticks = sum(int(value) for value in Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[11:13])
-        if ticks >= 2 and (state is None or "nanosleep" in state.read_text() or state.read_text() in ("0", "")):
-            time.sleep(0.3)
-            return
+        assert end(process) == (130, "", "")
 
 
 @pytest.mark.parametrize("home", [None, "/nowhere", "relative"])

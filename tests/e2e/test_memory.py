@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.cli import Cli
+if TYPE_CHECKING:
+    from tests.e2e.cli import Cli
 
 FILL = """
 import windlass

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.cli import Cli
+if TYPE_CHECKING:
+    from tests.e2e.cli import Cli
 
 PLAN = """
 steps:
@@ -62,7 +64,25 @@ def test_an_export_is_the_plan_again(everywhere: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["no", "1", "1.5", "null", "2024-01-01", "1e3", "0x10", "a: b", "# x", "- x", "é\u2028", "\x1b[31m\u202e", "*a", "'\"", "  two\n x"]
+    "text",
+    [
+        "no",
+        "1",
+        "1.5",
+        "null",
+        "2024-01-01",
+        "1e3",
+        "0x10",
+        "a: b",
+        "# x",
+        "- x",
+        "é\u2028",
+        "\x1b[31m\u202e",
+        "a\u202eb",
+        "*a",
+        "'\"",
+        "  two\n x",
+    ],
 )
 def test_any_text_survives_an_export(cli: Cli, text: str) -> None:
     plan = {"steps": {"yes": {"title": text, "description": text, "labels": ["no", "1"]}, "1.0": {"needs": ["yes"]}}}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from tests.e2e.cli import Cli
+if TYPE_CHECKING:
+    from tests.e2e.cli import Cli
 
 
 @pytest.fixture

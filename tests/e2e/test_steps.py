@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.e2e.cli import Cli
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.e2e.cli import Cli
 
 MANY = """
 import windlass
@@ -47,7 +50,9 @@ def test_from_claim_to_handoff(everywhere: Cli) -> None:
     assert "claim by ann → in_progress" in page
 
     evidence = '{"command": "make test", "exit": 0}'
-    cli.run("complete", "design", "--note", "API in api.py", "--to", "bob", "--next-action", "build it", "--evidence", evidence, agent="ann")
+    cli.run(
+        "complete", "design", "--note", "API in api.py", "--to", "bob", "--next-action", "build it", "--evidence", evidence, agent="ann"
+    )
     text = cli.ok("handoff", "design").out
     for part in ("handoff (complete) from ann to bob", "note: API in api.py", "next action: build it", "command: make test; exit: 0"):
         assert part in text

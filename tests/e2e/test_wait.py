@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
+from typing import TYPE_CHECKING
 
 from tests.e2e.cli import Cli, end
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 def until(waiting: subprocess.Popen[str], said: str) -> None:
@@ -19,7 +22,7 @@ def until(waiting: subprocess.Popen[str], said: str) -> None:
 def test_wakes_when_the_work_is_done(everywhere: Cli) -> None:
     cli = everywhere
     cli.ok("claim", "design", agent="ann")
-    waiting = cli.start("wait-for", "design", "schema", agent="bob")
+    waiting = cli.start("wait-for", "design", "schema", "--timeout", "60", agent="bob")
     until(waiting, "schema does not exist yet: waiting goes on")
     cli.ok("complete", "design", agent="ann")
     cli.ok("claim", "schema", agent="ann")
@@ -36,7 +39,9 @@ def test_goes_on_through_a_review(everywhere: Cli) -> None:
     cli = everywhere
     cli.ok("claim", "build", agent="ann")
     cli.ok("complete", "build", "--needs-review", agent="ann")
-    waiting = cli.start("wait-for", "build")
+    late = cli.run("wait-for", "build", "--timeout", "0.6")
+    assert (late.code, late.err.count("build needs review: waiting goes on")) == (5, 1)
+    waiting = cli.start("wait-for", "build", "--timeout", "60")
     until(waiting, "build needs review: waiting goes on")
     cli.ok("reject", "build", "--note", "again", agent="bob")
     cli.ok("claim", "build", agent="ann")

@@ -188,6 +188,14 @@ def test_two_shells_of_one_reader_never_move_the_cursor_back(place: Place, ann: 
     assert new(other) == []
 
 
+def test_what_another_shell_has_shown_is_not_shown_again(place: Place, ann: Agent, bob: Agent) -> None:
+    other = place.agent("bob", machine=bob.actor.machine)
+    assert new(bob) == new(other) == []
+    send(ann, "bob", "once")
+    assert new(other) == ["once"]
+    assert new(bob) == [], "though this shell remembers an older cursor"
+
+
 @pytest.mark.parametrize("faults", WAYS.values(), ids=WAYS)
 def test_the_cursor_settles_whatever_happens_to_its_write(ann: Agent, bob: Agent, faults: list[object]) -> None:
     send(ann, "bob", "1")

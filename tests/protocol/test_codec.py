@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from windlass.errors import Damaged, FormatTooNew, UsageError
 from windlass.protocol.agents import Agent, Keeper, Presence, Start
 from windlass.protocol.codec import FORMAT, MAX_DOCUMENT, MAX_TEXT, Document, check_text, check_value, decode, encode
+from windlass.protocol.keys import is_name
 from windlass.protocol.mail import Ack, Cursor, Message, Segment, Sent
 from windlass.protocol.memory import Memory
 from windlass.protocol.project import Marker
@@ -21,6 +22,8 @@ text = st.text(max_size=20)
 whole = st.integers(0, 2**53 - 1)
 when = st.floats(-1e14, 1e14, allow_nan=False)
 texts = st.lists(text, max_size=3).map(tuple)
+name = st.text("aZ0._-", min_size=1, max_size=5).filter(is_name)
+names = st.lists(name, max_size=3).map(tuple)
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=10),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -38,7 +41,7 @@ gits = records(Git, head=text, branch=text, worktree=text, extra=extras)
 objects = st.lists(st.dictionaries(text, values, max_size=2), max_size=2).map(tuple)
 claims = records(
     Claim,
-    agent=text,
+    agent=name,
     incarnation=whole,
     epoch=whole,
     lease=when,
@@ -83,11 +86,11 @@ DOCUMENTS: dict[type[Document], st.SearchStrategy[Any]] = {
         title=text,
         description=text,
         acceptance=text,
-        needs=texts,
+        needs=names,
         priority=st.integers(-5, 5),
         labels=texts,
         max_hold=st.none() | when,
-        needed_by=texts,
+        needed_by=names,
         status=st.sampled_from(Status),
         epoch=whole,
         claim=st.none() | claims,
@@ -220,6 +223,9 @@ def test_any_field_of_any_type_is_a_document_or_damaged(kind: type[Document], da
         b'{"format":1,"kind":"step","claim":{"lease":1e300}}',
         b'{"format":1,"kind":"step","needs":"abc"}',
         b'{"format":1,"kind":"step","needs":[1]}',
+        b'{"format":1,"kind":"step","needs":["../../agents/a"]}',
+        b'{"format":1,"kind":"step","needed_by":[""]}',
+        b'{"format":1,"kind":"step","claim":{"agent":"a/../b","incarnation":1,"epoch":1,"lease":9}}',
         b'{"format":1,"kind":"step","built_on":{"a":-1}}',
         b'{"format":1,"kind":"step","history":{}}',
         b'{"format":1,"kind":"step","status":"x"}',

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
@@ -12,6 +15,8 @@ class Answer(NamedTuple):
     body: bytes = b""
     headers: dict[str, str] = {}
     hang_up: bool = False
+    reset: bool = False
+    """Answer with a TCP reset."""
 
 
 class Seen(NamedTuple):
@@ -19,6 +24,8 @@ class Seen(NamedTuple):
     path: str
     headers: dict[str, str]
     body: bytes
+    client: int
+    """The port that it came from: the same for requests of one connection."""
 
 
 def error(code: str, more: str = "") -> bytes:
@@ -41,9 +48,14 @@ class Double:
 
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                seen = Seen(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+                seen = Seen(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body, self.client_address[1])
                 double.seen.append(seen)
                 given = double.decide(seen)
+                if given.reset:
+                    self.close_connection = True
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    os.close(self.connection.detach())
+                    return
                 if given.hang_up:
                     self.close_connection = True
                     return

@@ -79,6 +79,9 @@ def test_profiles_that_need_a_conversation_name_the_extra(env: dict[str, str], m
         chosen()
     assert "windlass[aws]" in met.value.hint
     assert chosen.failure is met.value
+    monkeypatch.setattr(chosen, "keys", lambda: Keys(access_key="A", secret_key="S"))
+    assert chosen()["access_key_id"] == "A"
+    assert chosen.failure is None, "good keys end it"
 
 
 def test_a_code_is_never_asked_for(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

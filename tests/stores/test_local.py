@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -176,6 +177,16 @@ def test_what_a_crash_left_is_swept_after_an_hour(store: LocalStore) -> None:
     assert [path.name for path in staging.iterdir()] == ["fresh"]
 
 
+def test_a_clock_that_is_hours_ahead_sweeps_nobodys_file_in_use(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put("a", b"1", IfAbsent())
+    in_use = Path(store.root, ".tmp", "1-fresh")
+    in_use.write_bytes(b"another writer's")
+    ahead = time.time() + 7200
+    monkeypatch.setattr(time, "time", lambda: ahead)
+    LocalStore(store.root).put("b", b"2", IfAbsent())
+    assert in_use.exists()
+
+
 RACE = """
 import sys
 from windlass.stores.local import LocalStore
@@ -316,18 +327,46 @@ def test_a_folder_that_a_crash_left_empty_does_not_show(store: LocalStore) -> No
     assert store.folders("") == ("a",)
 
 
-def test_an_overwrite_always_moves_the_time_on(store: LocalStore) -> None:
-    store.put("one", b"1", Always())
-    path = Path(store.root, "one=")
-    ahead = time.time_ns() + 3600 * 10**9  # the clock was turned back since
+def turned_back(store: LocalStore, key: str) -> float:
+    """Make the object as if written an hour from now, before the clock was set right; that time."""
+    ahead = time.time_ns() + 3600 * 10**9
+    path = Path(store.root, f"{key}=")
     os.utime(path, ns=(ahead, ahead))
-    times = [path.stat().st_mtime]
+    return path.stat().st_mtime
+
+
+def modified(store: LocalStore, key: str) -> float:
+    found = store.get(key)
+    assert isinstance(found, Object)
+    return found.modified
+
+
+def test_a_replace_always_moves_the_time_on_so_that_it_shows(store: LocalStore) -> None:
+    version = store.put("one", b"1", Always())
+    times = [turned_back(store, "one")]
     for turn in range(5):
-        store.put("one", b"%d" % turn, Always())
-        found = store.get("one")
-        assert isinstance(found, Object)
-        times.append(found.modified)
+        version = store.put("one", b"%d" % turn, IfMatch(version=version))
+        times.append(modified(store, "one"))
     assert times == sorted(set(times))
+    for turn in range(200):  # faster than many a file system's clock ticks
+        version = store.put("one", b"x%d" % turn, IfMatch(version=version))
+        times.append(modified(store, "one"))
+    assert times == sorted(set(times))
+
+
+def test_an_overwrite_tells_the_true_time_also_after_the_clock_was_set_right(store: LocalStore) -> None:
+    store.put("presence", b"1", Always())
+    turned_back(store, "presence")
+    store.put("presence", b"2", Always())
+    assert abs(modified(store, "presence") - time.time()) < 60
+
+
+def test_what_is_created_again_tells_the_true_time(store: LocalStore) -> None:
+    store.put("one", b"1", IfAbsent())
+    turned_back(store, "one")
+    store.delete("one")
+    store.put("one", b"2", IfAbsent())
+    assert abs(modified(store, "one") - time.time()) < 60
 
 
 def test_a_lock_that_nobody_gives_back_is_an_error_not_a_hang(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,7 +377,11 @@ def test_a_lock_that_nobody_gives_back_is_an_error_not_a_hang(store: LocalStore,
     try:
         with pytest.raises(Unavailable):
             LocalStore(store.root).put("one", b"2", IfMatch(version=version))
-        store.put("two", b"creating needs no lock", IfAbsent())
+        with pytest.raises(Unavailable):
+            LocalStore(store.root).delete("one")
+        with pytest.raises(PutRefused):
+            store.put("one", b"2", IfAbsent())
+        store.put("two", b"has another lock", IfAbsent())
     finally:
         local._unlock(held)
         os.close(root)
@@ -357,6 +400,39 @@ def test_a_file_system_without_hard_links_still_creates_once(store: LocalStore, 
     found = store.get("a/b")
     assert isinstance(found, Object)
     assert found.body == b"1"
+
+
+def test_a_writer_that_may_not_link_and_one_that_may_exclude_each_other(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    link, rename = os.link, local._rename
+    may_not = threading.current_thread()
+    others: list[threading.Thread] = []
+    won: list[bytes] = []
+
+    def create(body: bytes) -> None:
+        try:
+            LocalStore(store.root).put("slot", body, IfAbsent())
+            won.append(body)
+        except PutRefused:
+            pass
+
+    def sandboxed(*args: Any, **more: Any) -> None:
+        if threading.current_thread() is may_not:
+            raise OSError(errno.EPERM, "hard links are not allowed to this process")
+        link(*args, **more)
+
+    def slow(*args: Any) -> None:
+        others.append(threading.Thread(target=create, args=(b"two",)))
+        others[0].start()
+        others[0].join(0.3)  # long enough to get through, were there no lock
+        rename(*args)
+
+    monkeypatch.setattr(os, "link", sandboxed)
+    monkeypatch.setattr(local, "_rename", slow)
+    create(b"one")
+    others[0].join()
+    found = store.get("slot")
+    assert isinstance(found, Object)
+    assert won == [found.body], "one winner, whose bytes are there"
 
 
 MOUNTED = """

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from windlass.stores.base import Store
 
 
-def probed(store: Store, **more: int) -> Probed:
-    return probe(store, "doctor/", **{"racers": 8, "rounds": 2, **more}, patience=0.2)
+def probed(store: Store, *, racers: int = 8, rounds: int = 2) -> Probed:
+    return probe(store, "doctor/", racers=racers, rounds=rounds, patience=0.2)
 
 
 def broken(found: Probed) -> set[str]:
@@ -78,6 +78,11 @@ def test_a_store_that_lies_is_found_out(liar: type[liars.Liar], promises: set[st
     honest = MemoryStore()
     assert promises <= broken(probed(liar(honest), rounds=5))
     assert not honest.list("").entries, "what the probes wrote is gone"
+
+
+def test_how_many_writers_won_is_told() -> None:
+    texts = {one.name: one.text for one in probed(liars.IgnoresConditions(MemoryStore())).findings}
+    assert texts["create_race"].startswith("8 of 8 writers won one race")
 
 
 def test_what_does_not_touch_claims_is_told_apart() -> None:

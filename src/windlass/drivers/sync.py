@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from _thread import allocate_lock
 from os import urandom
 
 from windlass import effects as fx
@@ -53,6 +54,7 @@ class World:
         self._tell = tell
         self._sleep = sleep
         self._clock = clock
+        self._lock = allocate_lock()
         self._pool: ThreadPoolExecutor | None = None
 
     def perform(self, effect: fx.Effect) -> Any:
@@ -65,11 +67,16 @@ class World:
     def _gather(self, effects: tuple[fx.Effect, ...]) -> list[Any]:
         if len(effects) < (2 if self.store.capabilities.distant else NEARBY):
             return [self._attempt(effect) for effect in effects]
-        if self._pool is None:
-            from concurrent.futures import ThreadPoolExecutor
+        return list(self.pool().map(self._attempt, effects))
 
-            self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="windlass")
-        return list(self._pool.map(self._attempt, effects))
+    def pool(self) -> ThreadPoolExecutor:
+        """The threads for requests in flight, started at the first call."""
+        with self._lock:
+            if self._pool is None:
+                from concurrent.futures import ThreadPoolExecutor
+
+                self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="windlass")
+            return self._pool
 
     def _attempt(self, effect: fx.Effect) -> Any:
         try:

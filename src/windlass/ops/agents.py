@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from windlass import effects as fx
 from windlass.errors import Fenced, WindlassError
 from windlass.ops import registers
@@ -14,6 +16,7 @@ from windlass.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import ClassVar, Self
 
     from windlass.effects import Op
@@ -47,6 +50,13 @@ class Me(Record):
     """The client's clock when presence was last refreshed."""
     own_modified: float
     """The store's time of that refresh."""
+    short: Mapping[str, float] = {}
+    """Steps held from this machine under leases so short that presence is due sooner, each with its lease in seconds."""
+
+    @property
+    def due(self) -> float:
+        """Seconds after a refresh until the next."""
+        return min([FRESH, *(lease / 4 for lease in self.short.values())])
 
 
 class Clock(Document):
@@ -67,10 +77,11 @@ def act(actor: Actor, *, renew: bool = False) -> Op[Me]:
     keys.check_name(actor.agent, "agent")
     me = yield from _recall(actor)
     now = yield from fx.now()
-    if me is not None and not renew and 0 <= now - me.seen_at < FRESH:
+    if me is not None and not renew and 0 <= now - me.seen_at < me.due:
         return me
     try:
-        return (yield from _look(actor))
+        again = (yield from _again(actor, me)) if me is not None else None
+        return again or (yield from _look(actor))
     except Fenced:
         yield from _forget(actor)
         raise
@@ -80,6 +91,21 @@ def _lease(actor: Actor, keeper: Keeper) -> float:
     if actor.lease is not None:
         return actor.lease
     return LEASE_BARE if keeper is Keeper.COMMANDS else LEASE_BEATING
+
+
+def _again(actor: Actor, me: Me) -> Op[Me | None]:
+    """Refresh the presence of the incarnation that this machine remembers; None where the agent's register has moved on.
+
+    The sign of life is shown first and the marker read after it: whoever moves the project either sees the sign and waits
+    for this agent, or has written the marker before it is read here.
+    """
+    fresh = yield from beat(actor, me.incarnation, short=me.short)
+    start = fresh.start
+    if start is None or start.number != me.incarnation or start.ended:
+        return None
+    if actor.incarnation is None and (start.machine != actor.machine or start.keeper is Keeper.RUN):
+        return None
+    return fresh.me
 
 
 def _look(actor: Actor) -> Op[Me]:
@@ -95,7 +121,7 @@ def _look(actor: Actor) -> Op[Me]:
     if wanted is not None:
         if start is None or start.number != wanted or start.ended:
             raise fenced(actor.agent)
-        return (yield from beat(actor, wanted, marker.doc.planned))
+        return (yield from beat(actor, wanted)).me
     while start is None or start.ended or start.machine != actor.machine or start.keeper is Keeper.RUN:
         if register is not None and start is not None and not start.ended:
             yield from _refuse_if_fresh(actor, start, register.modified)
@@ -104,7 +130,7 @@ def _look(actor: Actor) -> Op[Me]:
         except _Passed as passed:  # another shell was first: act as it does, or be refused by its sign of life
             register = passed.register
             start = register.doc.current
-    return (yield from beat(actor, start.number, marker.doc.planned))
+    return (yield from beat(actor, start.number)).me
 
 
 class _Passed(WindlassError):
@@ -132,6 +158,9 @@ def begin(actor: Actor, known: Version[Agent] | None = None, *, unless_passed: b
     now = yield from registers.update(keys.agent(actor.agent), Agent, decide, known=known)
     assert now is not None
     mine = next(start for start in now.doc.starts if start.write_id == now.doc.write_id)
+    for keeper in Keeper:  # what commands of the incarnation before remember here would let them go on for a minute
+        for before in (None, mine.number - 1):
+            yield from fx.remember(_name(actor.but(incarnation=before, keeper=keeper)), None)
     if mine.number > 1:
         yield from fx.gather(
             [fx.Delete(key=keys.presence(actor.agent, mine.number - 1))]
@@ -146,7 +175,7 @@ def start_new(actor: Actor) -> Op[Me]:
     marker = registers.of(found[0], Marker) or (yield from open_project(actor))
     refuse_moved(marker.doc)
     start = yield from begin(actor, registers.of(found[1], Agent))
-    return (yield from beat(actor, start.number, marker.doc.planned))
+    return (yield from beat(actor, start.number)).me
 
 
 def end(actor: Actor, incarnation: int) -> Op[None]:
@@ -166,24 +195,45 @@ def open_project(actor: Actor) -> Op[Version[Marker]]:
     return (yield from registers.create(keys.MARKER, marker, Marker))
 
 
-def beat(actor: Actor, incarnation: int, planned: bool) -> Op[Me]:
-    """Overwrite the incarnation's presence object and read back the store's time of it."""
+class _Beat(Record):
+    """A refreshed presence, and what the agent's register says since: its newest incarnation."""
+
+    me: Me
+    start: Start | None
+
+
+def beat(actor: Actor, incarnation: int, *, short: Mapping[str, float] = {}) -> Op[_Beat]:
+    """Overwrite the incarnation's presence object, then read back the store's time of it, the marker and the register.
+
+    Raises Moved, FormatTooNew, StoreError.
+    """
     now = yield from fx.now()
-    key = keys.presence(actor.agent, incarnation)
-    sign = Presence(agent=actor.agent, incarnation=incarnation, host=actor.host, pid=actor.pid, keeper=actor.keeper, at=now)
-    yield from registers.overwrite(key, sign)
-    own = yield from fx.read(key)
+    own = yield from _show(actor, incarnation)
+    found, marked, registered = yield from fx.gather_reads([own, keys.MARKER, keys.agent(actor.agent)])
+    marker, register = registers.of(marked, Marker), registers.of(registered, Agent)
+    if marker is not None:
+        refuse_moved(marker.doc)
     me = Me(
         agent=actor.agent,
         incarnation=incarnation,
         keeper=actor.keeper,
         lease=_lease(actor, actor.keeper),
-        planned=planned,
+        planned=marker is not None and marker.doc.planned,
         seen_at=now,
-        own_modified=own.modified if own else 0.0,
+        own_modified=found.modified if found else 0.0,
+        short=short,
     )
     yield from _note(actor, me)
-    return me
+    return _Beat(me=me, start=register.doc.current if register else None)
+
+
+def _show(actor: Actor, incarnation: int) -> Op[str]:
+    """Overwrite the incarnation's presence object; its key."""
+    key = keys.presence(actor.agent, incarnation)
+    now = yield from fx.now()
+    sign = Presence(agent=actor.agent, incarnation=incarnation, host=actor.host, pid=actor.pid, keeper=actor.keeper, at=now)
+    yield from registers.overwrite(key, sign)
+    return key
 
 
 def _refuse_if_fresh(actor: Actor, start: Start, since: float) -> Op[None]:
@@ -221,8 +271,12 @@ def ran_out(me: Me, actor: Actor, step: Version[Step]) -> Op[bool]:
             return True
         if not _dead(me.own_modified + max(0.0, since), step, found):
             return False
-    fresh = yield from beat(actor, me.incarnation, me.planned)
-    return _dead(fresh.own_modified, step, (yield from fx.read(theirs)))
+    now = yield from fx.now()
+    own = yield from fx.read((yield from _show(actor, me.incarnation)))
+    if own is None:
+        return False
+    yield from _note(actor, me.but(seen_at=now, own_modified=own.modified))
+    return _dead(own.modified, step, (yield from fx.read(theirs)))
 
 
 def _dead(own: float, step: Version[Step], presence: fx.Object | None) -> bool:
@@ -263,20 +317,36 @@ def _recall(actor: Actor) -> Op[Me | None]:
             planned=bool(values["planned"]),
             seen_at=float(values["seen_at"]),
             own_modified=float(values["own_modified"]),
+            short={str(step): float(lease) for step, lease in values["short"].items()},
         )
-    except (WindlassError, KeyError, TypeError, ValueError):  # an odd hint is no hint
+    except (WindlassError, AttributeError, KeyError, TypeError, ValueError):  # an odd hint is no hint
         return None
 
 
 def _note(actor: Actor, me: Me) -> Op[None]:
-    import json
-
-    note = {"incarnation": me.incarnation, "planned": me.planned, "seen_at": me.seen_at, "own_modified": me.own_modified}
+    note = {
+        "incarnation": me.incarnation,
+        "planned": me.planned,
+        "seen_at": me.seen_at,
+        "own_modified": me.own_modified,
+        "short": dict(me.short),
+    }
     yield from fx.remember(_name(actor), json.dumps(note).encode())
+    if me.own_modified:  # for those who look from this machine, whoever they are
+        yield from fx.remember("clock", json.dumps({"own_modified": me.own_modified, "seen_at": me.seen_at}).encode())
 
 
 def _forget(actor: Actor) -> Op[None]:
     yield from fx.remember(_name(actor), None)
+
+
+def note_lease(actor: Actor, me: Me, step: str, lease: float | None) -> Op[None]:
+    """Remember that a step is held under a lease so short that presence is due sooner; None: it is not held any more."""
+    short = {name: seconds for name, seconds in me.short.items() if name != step}
+    if lease is not None and lease / 4 < FRESH:
+        short[step] = lease
+    if short != me.short:
+        yield from _note(actor, me.but(short=short))
 
 
 def note_planned(actor: Actor, me: Me) -> Op[None]:
@@ -296,3 +366,10 @@ def look(actor: Actor) -> Op[Version[Agent] | None]:
 def known(name: str) -> Op[bool]:
     """Whether an agent of that name ever acted here."""
     return (yield from fx.read(keys.agent(name))) is not None
+
+
+def still_here() -> Op[None]:
+    """For those who only look. Raises Moved where the project lives elsewhere now."""
+    marker = yield from registers.fetch(keys.MARKER, Marker)
+    if marker is not None and marker.doc.moved_to is not None:
+        refuse_moved(marker.doc)

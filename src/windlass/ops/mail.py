@@ -14,6 +14,8 @@ from windlass.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from windlass.effects import Op
     from windlass.ops.agents import Actor
     from windlass.ops.registers import Version, Write
@@ -30,12 +32,21 @@ class Posted(Record):
 
 
 class Inbox(Record):
-    """What a reader got, oldest first, and where its cursor may go once it has been shown. `more`: there is more behind it."""
+    """What a reader got, oldest first, and where its cursor may go once it has been shown. `more`: there is more behind it.
+
+    Iterates over its mails, and has their number as its length.
+    """
 
     mails: tuple[Mail, ...]
     direct: int
     broadcast: int
     more: bool = False
+
+    def __iter__(self) -> Iterator[Mail]:
+        return iter(self.mails)
+
+    def __len__(self) -> int:
+        return len(self.mails)
 
 
 class Receipt(Record):

@@ -103,7 +103,10 @@ def _listed(entry: fx.Entry, found: fx.Object | Exception | None) -> Listed | No
     try:
         if isinstance(found, Exception):
             raise found
-        return Listed(key=key, modified=found.modified, memory=decode(Memory, found.key, found.body))
+        memory = decode(Memory, found.key, found.body)
+        if memory.moved_to is not None:
+            raise Moved(memory.moved_to)
+        return Listed(key=key, modified=found.modified, memory=memory)
     except Damaged as error:  # reported with its key; the rest goes on
         return Listed(key=key, modified=entry.modified, memory=None, why=str(error))
 
@@ -113,6 +116,8 @@ def history(key: str, limit: int = 20) -> Op[list[Memory]]:
     live = yield from registers.fetch(keys.memory(key), Memory)
     if live is None:
         raise gone(key)
+    if live.doc.moved_to is not None:
+        raise Moved(live.doc.moved_to)
     out = [live.doc]
     number = live.doc.version - 1
     while number > 0 and len(out) < limit:

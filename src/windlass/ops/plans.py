@@ -6,11 +6,11 @@ from windlass import effects as fx
 from windlass.errors import ClaimLost, UsageError
 from windlass.ops import registers, steps
 from windlass.ops.agents import act, note_planned
+from windlass.ops.board import offer, put_on_board
 from windlass.ops.steps import Changed
 from windlass.ops.survey import survey
-from windlass.ops.work import offer, put_on_board
 from windlass.protocol import keys
-from windlass.protocol.plans import Plan, cyclic, find_cycle
+from windlass.protocol.plans import Plan, checked, cyclic, find_cycle
 from windlass.protocol.project import Marker
 from windlass.protocol.steps import Definition, Status, Step
 from windlass.protocol.transitions import Act, defined, unmet
@@ -44,6 +44,7 @@ def apply(actor: Actor, plan: Plan) -> Op[Applied]:
 def add(actor: Actor, name: str, definition: Definition) -> Op[Changed]:
     """Declare one step; `again` where it is there and says the same. Raises ClaimLost where it says something else, UsageError."""
     keys.check_name(name, "step")
+    definition = checked(name, definition)
     there = yield from registers.fetch(keys.step(name), Step)
     if there is not None and there.doc.definition != definition:
         raise ClaimLost(f"{name} exists already", f"change it: windlass step edit {name}", step=name)
@@ -52,17 +53,18 @@ def add(actor: Actor, name: str, definition: Definition) -> Op[Changed]:
 
 
 def edit(actor: Actor, name: str, changes: Mapping[str, object]) -> Op[Changed]:
-    """Change some fields of a step's definition. Raises NotFound, UsageError as `apply` does."""
+    """Change some fields of a step's definition, those alone. Raises NotFound, UsageError as `apply` does."""
     there = (yield from steps.fetch(name)).doc
-    done = yield from _apply(actor, Plan(steps={name: there.definition.but(**changes)}))
+    done = yield from _apply(actor, Plan(steps={name: there.definition.but(**changes)}), only=tuple(changes))
     return Changed(step=(yield from steps.fetch(name)).doc, again=not done.changed)
 
 
-def _apply(actor: Actor, plan: Plan) -> Op[Applied]:
+def _apply(actor: Actor, plan: Plan, only: tuple[str, ...] | None = None) -> Op[Applied]:
+    plan = Plan(steps={name: checked(name, definition) for name, definition in plan.steps.items()})
     for name, definition in plan.steps.items():
         steps.check_definition(name, definition)
     there = yield from _read(list(plan.steps))
-    yield from _check(plan, there)
+    outside = yield from _check(plan)
     me = yield from act(actor)
     needed_by: dict[str, list[str]] = {}
     for name, definition in plan.steps.items():
@@ -70,7 +72,7 @@ def _apply(actor: Actor, plan: Plan) -> Op[Applied]:
             needed_by.setdefault(need, []).append(name)
     waiting = {name: tuple(needed_by.get(name, ())) for name in plan.steps}
     missing = [name for name in plan.steps if there[name] is None]
-    added = yield from _add(me, plan, missing, waiting)
+    added = set((yield from _add(me, plan, missing, waiting)))
     changed: list[str] = []
     unchanged: list[str] = []
     for name in plan.steps:
@@ -81,15 +83,14 @@ def _apply(actor: Actor, plan: Plan) -> Op[Applied]:
         if before is not None and before.definition == plan.steps[name] and known >= set(waiting[name]):
             unchanged.append(name)
             continue
-        done = yield from steps.define(actor, name, plan.steps[name], needed_by=waiting[name])
+        done = yield from steps.define(actor, name, plan.steps[name], needed_by=waiting[name], only=only)
         same = done.again or (before is not None and before.definition == plan.steps[name])
         (unchanged if same else changed).append(name)
     for need, names in needed_by.items():
-        if need not in plan.steps:
-            for name in names:
-                yield from steps.link(actor, need, name)
-    yield from _offer(plan, there, set(added))
-    return Applied(added=tuple(added), changed=tuple(changed), unchanged=tuple(unchanged))
+        if need in outside and not set(outside[need].needed_by) >= set(names):
+            yield from steps.link(actor, need, *names)
+    yield from _offer(plan, {**outside, **there}, added)
+    return Applied(added=tuple(name for name in missing if name in added), changed=tuple(changed), unchanged=tuple(unchanged))
 
 
 def _read(names: list[str]) -> Op[dict[str, Step | None]]:
@@ -101,29 +102,26 @@ def _read(names: list[str]) -> Op[dict[str, Step | None]]:
     return there
 
 
-def _check(plan: Plan, there: Mapping[str, Step | None]) -> Op[None]:
-    """Every need exists, here or in the store, and together they go in no circle."""
+def _check(plan: Plan) -> Op[dict[str, Step]]:
+    """Every need exists, here or in the store, and together they go in no circle. The steps that the plan builds on and does not hold."""
     needs: dict[str, tuple[str, ...]] = {name: definition.needs for name, definition in plan.steps.items()}
-    outside: dict[str, Step | None] = {}
-    wanted = sorted({need for names in needs.values() for need in names} - plan.steps.keys())
+    outside: dict[str, Step] = {}
     by = {need: name for name, names in needs.items() for need in names}
-    first = True
+    looked = set(needs)
+    wanted = sorted(by.keys() - looked)
     while wanted:
-        found = yield from _read(wanted)
-        lost = [name for name, step in found.items() if step is None]
-        if lost and first:
-            raise UsageError(
-                f"{by[lost[0]]} needs {lost[0]}, which does not exist",
-                "add it to the plan, or mend its name",
-                step=by[lost[0]],
-                need=lost[0],
-            )
-        outside |= found
-        first = False
-        wanted = sorted({need for step in found.values() if step for need in step.needs} - outside.keys() - plan.steps.keys())
-    cycle = find_cycle({**{name: step.needs for name, step in outside.items() if step}, **needs})
+        looked |= set(wanted)
+        for name, step in (yield from _read(wanted)).items():
+            if step is not None:
+                outside[name] = step
+            elif name in by:
+                hint = "add it to the plan, or mend its name"
+                raise UsageError(f"{by[name]} needs {name}, which does not exist", hint, step=by[name], need=name)
+        wanted = sorted({need for name in wanted if name in outside for need in outside[name].needs} - looked)
+    cycle = find_cycle({**needs, **{name: step.needs for name, step in outside.items()}})
     if cycle:
         raise cyclic(cycle)
+    return outside
 
 
 def _add(me: Me, plan: Plan, names: list[str], waiting: Mapping[str, tuple[str, ...]]) -> Op[list[str]]:
@@ -156,7 +154,7 @@ def _offer(plan: Plan, there: Mapping[str, Step | None], added: set[str]) -> Op[
         step = there[name]
         if name not in added and (step is None or step.status is not Status.PENDING):
             continue
-        probe = Step(name=name, needs=definition.needs, priority=definition.priority, labels=definition.labels)
+        probe = Step(name=name, needs=definition.needs, priority=definition.priority, labels=definition.labels, seq=step.seq if step else 1)
         if not unmet(probe, {need: there.get(need) for need in definition.needs}):
             ready.append(offer(probe))
     if ready:

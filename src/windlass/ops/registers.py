@@ -97,13 +97,14 @@ def update(
     known: Version[D] | None | Unknown = UNKNOWN,
     before: Callable[[Version[D]], Op[None]] | None = None,
     landed: Callable[[str, int, D], Op[bool | None]] | None = None,
+    beside: Sequence[fx.Put] = (),
 ) -> Op[Version[D] | None]:
     """Change a register by compare-and-set; the register as it is now. Raises what `decide` raises, Lost, Indeterminate, StoreError.
 
     `decide` gets the register (None = absent) and returns its next state, or the same document (or None) for "leave it".
     `known` saves the first read: None guesses that there is no such register; refusals on a guess or a memory are decided
     again on fresh state. `before` runs before a replace is sent. `landed(write_id, seq, doc)` tells whether a write is part
-    of a later state.
+    of a later state. `beside` are attempts on caches that go out with the first write.
     """
     hinted = known is None or (isinstance(known, Version) and known.remembered)
     entry = known if not isinstance(known, Unknown) else (yield from fetch(key, kind))
@@ -125,9 +126,10 @@ def update(
         document = decided.but(write_id=write.id, seq=(entry.doc.seq if entry else 0) + 1)
         if before is not None and entry is not None:
             yield from before(entry)
-        won, entry = yield from _write(key, kind, document, entry, landed)
+        won, entry = yield from _write(key, kind, document, entry, landed, beside)
         if won:
             return entry
+        beside = ()
         if conflict:
             most = min(20 << min(conflict, 6), 1000)
             yield from fx.sleep((yield from fx.pick(most)) / 1000)
@@ -140,6 +142,7 @@ def _write(
     document: D,
     entry: Version[D] | None,
     landed: Callable[[str, int, D], Op[bool | None]] | None,
+    beside: Sequence[fx.Put] = (),
 ) -> Op[tuple[bool, Version[D] | None]]:
     """Send one conditional write until its outcome is known: (won, the register as it is)."""
     body = encode(document)
@@ -149,7 +152,7 @@ def _write(
         if wait:
             yield from fx.sleep(wait)
         try:
-            version = yield from fx.put(key, body, condition)
+            version = yield from _put(key, body, condition, () if sent else beside)
             return True, Version(doc=document, version=version)
         except (PutRefused, PutUnclear) as answer:
             refused = isinstance(answer, PutRefused) and (refused or not sent)
@@ -182,6 +185,18 @@ def _write(
         elif entry is not None:
             return False, None
     raise _indeterminate(key)
+
+
+def _put(key: str, body: bytes, condition: fx.Condition, beside: Sequence[fx.Put]) -> Op[str]:
+    answer, *_ = yield from fx.gather([fx.Put(key=key, body=body, condition=condition), *beside])
+    if isinstance(answer, Exception):
+        raise answer
+    return str(answer)
+
+
+def attempt(key: str, document: Document, replaces: str | None) -> fx.Put:
+    """One write of a cache, over that version (None: where there is none): nobody finds out what became of it."""
+    return fx.Put(key=key, body=encode(document), condition=fx.IfAbsent() if replaces is None else fx.IfMatch(version=replaces))
 
 
 def _may_have_landed(key: str, error: WindlassError) -> Indeterminate:
@@ -252,36 +267,63 @@ def create_all(documents: Sequence[tuple[str, D]], kind: type[D]) -> Op[list[boo
     return made
 
 
-def copy_all(objects: Sequence[tuple[str, bytes]], replace: tuple[str, ...]) -> Op[list[str]]:
+def update_all(names: Sequence[str], kind: type[D], decide: Callable[[Version[D] | None, Write], D | None], what: str) -> Op[None]:
+    """As `update` for many registers, 64 requests in flight; damaged ones are left as they are. `what` tells how far it is."""
+    for start in range(0, len(names), 64):
+        some = names[start : start + 64]
+        puts: list[fx.Put] = []
+        for key, one in zip(some, (yield from fx.gather([fx.Get(key=key) for key in some])), strict=True):
+            if isinstance(one, Exception) and not isinstance(one, Damaged):
+                raise one
+            write = Write(id=(yield from fx.new_id()), at=(yield from fx.now()))
+            try:
+                entry = of(one, kind) if isinstance(one, fx.Object) else None
+            except Damaged:
+                continue
+            decided = decide(entry, write)
+            if entry is not None and decided is not None and decided is not entry.doc:
+                document = decided.but(write_id=write.id, seq=entry.doc.seq + 1)
+                puts.append(fx.Put(key=key, body=encode(document), condition=fx.IfMatch(version=entry.version)))
+        for put, answer in zip(puts, (yield from fx.gather(puts)), strict=True):
+            if isinstance(answer, (PutRefused, PutUnclear)):
+                yield from update(put.key, kind, decide)
+            elif isinstance(answer, Exception):
+                raise answer
+        yield from fx.tell(what, start + len(some), len(names))
+
+
+def copy_all(objects: Sequence[tuple[str, bytes]], replace: tuple[str, ...], still: Callable[[], Op[bool]]) -> Op[list[str]]:
     """Create objects with given bytes, 32 at once; the keys where something else is. Raises Indeterminate, StoreError.
 
-    Keys that start with one of `replace` are brought up to date where an earlier copy left something older.
+    Under keys that start with one of `replace` other bytes make room, as long as `still` says so after they were read.
     """
     different: list[str] = []
     for start in range(0, len(objects), 32):
         some = objects[start : start + 32]
-        puts = [fx.Put(key=key, body=body, condition=fx.IfAbsent()) for key, body in some]
-        for (key, body), answer in zip(some, (yield from fx.gather(puts)), strict=True):
-            if isinstance(answer, (PutRefused, PutUnclear)):
-                if not (yield from _copied(key, body, replace=key.startswith(replace))):
-                    different.append(key)
-            elif isinstance(answer, Exception):
-                raise answer
-        if len(objects) > 1:
-            yield from fx.tell("copying", start + len(some), len(objects))
+        left = {key: fx.Put(key=key, body=body, condition=fx.IfAbsent()) for key, body in some}
+        for wait in RESEND:
+            if wait:
+                yield from fx.sleep(wait)
+            refused: list[str] = []
+            for key, answer in zip(list(left), (yield from fx.gather(list(left.values()))), strict=True):
+                if isinstance(answer, (PutRefused, PutUnclear)):
+                    refused.append(key)
+                elif isinstance(answer, Exception):
+                    raise answer
+            found = dict(zip(refused, (yield from fx.gather_reads(refused)), strict=True))
+            others = [key for key, one in found.items() if one is not None and one.body != left[key].body]
+            room = [key for key in others if key.startswith(replace)]
+            if room and not (yield from still()):
+                room = []
+            different += [key for key in others if key not in room]
+            left = {key: put for key, put in left.items() if key in room or (key in found and found[key] is None)}
+            left = {
+                key: put.but(condition=fx.IfMatch(version=one.version) if (one := found[key]) else fx.IfAbsent())
+                for key, put in left.items()
+            }
+            if not left:
+                break
+        else:
+            raise _indeterminate(next(iter(left)))
+        yield from fx.tell("copying", start + len(some), len(objects))
     return different
-
-
-def _copied(key: str, body: bytes, *, replace: bool) -> Op[bool]:
-    """Whether an object holds these bytes, after sending them again where it does not hold them yet."""
-    for wait in RESEND:
-        found = yield from fx.read(key)
-        if found is not None and (found.body == body or not replace):
-            return found.body == body
-        yield from fx.sleep(wait)
-        try:
-            yield from fx.put(key, body, fx.IfMatch(version=found.version) if found else fx.IfAbsent())
-        except (PutRefused, PutUnclear):
-            continue
-        return True
-    raise _indeterminate(key)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 
 from windlass import effects as fx
-from windlass.errors import WindlassError
+from windlass.errors import StoreError, WindlassError
 from windlass.ops import mail, registers
 from windlass.ops.agents import read_presence
-from windlass.ops.survey import ready, stale, survey
+from windlass.ops.survey import ready, signs, stale, survey
 from windlass.protocol import keys
 from windlass.protocol.agents import LEASE_BARE, LEASE_BEATING, MARGIN, Agent, Keeper
+from windlass.protocol.codec import parse
 from windlass.protocol.project import Marker
 from windlass.protocol.steps import Status
 from windlass.record import Record
@@ -18,7 +19,6 @@ from windlass.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from windlass.effects import Op
     from windlass.ops.agents import Actor
@@ -73,134 +73,138 @@ class Standing(Record):
     moved_to: str | None = None
 
 
-def _store_now(agent: str | None) -> Op[float]:
-    """The store's time, as well as it is known without a write: by the client's clock, put right by the last presence of ours."""
+class _Facts(Record):
+    """What an agent's register and its newest presence say, and of which versions of the two."""
+
+    register: str
+    sign: str
+    incarnation: int = 0
+    host: str = ""
+    ended: bool = False
+    keeper: str = Keeper.COMMANDS.value
+
+
+def _store_now(found: Survey, alive: Mapping[tuple[str, int], float]) -> Op[float]:
+    """The store's time, as well as it is known without a write.
+
+    By the client's clock, put right by what an agent on this machine last learned; never before the newest change that was seen.
+    """
     now = yield from fx.now()
-    for keeper in Keeper if agent else ():
-        note = yield from fx.recall(f"me:{agent}::{keeper.value}")
-        try:
-            values = json.loads(note or b"{}")
-            own, seen = float(values["own_modified"]), float(values["seen_at"])
-        except (ValueError, KeyError, TypeError):
-            continue
-        if own and seen:
-            return now + own - seen
-    return now
+    note = yield from fx.recall("clock")
+    try:
+        values = parse("hint", note or b"{}")
+        now += float(values["own_modified"]) - float(values["seen_at"])
+    except (WindlassError, KeyError, TypeError, ValueError):  # nobody acted here yet, or the hint is odd
+        pass
+    return max([now, *alive.values(), *(one.modified for one in found.steps.values())])
 
 
-def agents(actor_name: str | None = None, found: Survey | None = None, *, now: float | None = None) -> Op[list[Seen]]:
+def agents(found: Survey | None = None) -> Op[list[Seen]]:
     """Every agent by name, with its newest incarnation, what keeps it alive and what it holds."""
     if found is None:
         found = yield from survey()
-    if now is None:
-        now = yield from _store_now(actor_name)
-    names = yield from mail.agent_names()
-    signs = yield from _signs()
-    kept = yield from _registers(names, signs)
+    alive = yield from signs()
+    return (yield from _agents(found, alive, (yield from _store_now(found, alive))))
+
+
+def _agents(found: Survey, alive: Mapping[tuple[str, int], float], now: float) -> Op[list[Seen]]:
+    newest: dict[str, int] = {}
+    for name, number in alive:
+        newest[name] = max(number, newest.get(name, 0))
+    holds: dict[str, list[Brief]] = {}
+    for one in found.steps.values():
+        if one.agent:
+            holds.setdefault(one.agent, []).append(one)
     out = []
-    for name in names:
-        number = max((n for agent, n in signs if agent == name), default=kept[name]["incarnation"])
-        sign = signs.get((name, number))
-        facts = kept[name]
-        keeper = Keeper(facts["keeper"])
-        holds = [one for one in found.steps.values() if one.agent == name]
-        over = tuple(one.name for one in holds if _over(one, signs.get((name, one.incarnation)), now))
-        lease = LEASE_BARE if keeper is Keeper.COMMANDS else LEASE_BEATING
+    for name, facts in (yield from _facts(newest, alive)).items():
+        number = max(facts.incarnation, newest.get(name, 0))
+        keeper = Keeper(facts.keeper)
+        sign = alive.get((name, number))
         age = None if sign is None else max(0.0, now - sign)
+        ended = facts.ended and number == facts.incarnation
+        mine = holds.get(name, [])
         out.append(
             Seen(
                 agent=name,
                 incarnation=number,
-                host=facts["host"],
+                host=facts.host,
                 keeper=keeper,
                 age=age,
-                active=age is not None and age <= lease and not facts["ended"],
-                holds=tuple(one.name for one in holds),
-                ran_out=over,
+                active=age is not None and age <= (LEASE_BARE if keeper is Keeper.COMMANDS else LEASE_BEATING) and not ended,
+                holds=tuple(one.name for one in mine),
+                ran_out=tuple(one.name for one in mine if one.left(alive, now) < -MARGIN),
             )
         )
     return out
 
 
-def _over(one: Brief, sign: float | None, now: float) -> bool:
-    return _left(one, sign, now) < -MARGIN
-
-
-def _left(one: Brief, sign: float | None, now: float) -> float:
-    """Seconds until a claim's lease, or the step's longest hold, is over."""
-    lease = max(one.modified, sign or 0.0) + one.lease - now
-    return lease if one.max_hold is None else min(lease, one.modified + one.max_hold - now)
-
-
-def _signs() -> Op[dict[tuple[str, int], float]]:
-    """The modification time of every presence object, by listing alone."""
-    out: dict[tuple[str, int], float] = {}
+def _facts(newest: Mapping[str, int], alive: Mapping[tuple[str, int], float]) -> Op[dict[str, _Facts]]:
+    """By agent, sorted: from what this machine remembers where neither object changed since, else read."""
+    old = yield from _recall()
+    out: dict[str, _Facts] = {}
+    wanted: list[tuple[str, fx.Get]] = []
     after: str | None = ""
     while after is not None:
-        page = yield from fx.page(keys.PRESENCE, after)
-        for entry in page.entries:
-            whose = keys.parse_presence(entry.key)
-            if whose:
-                out[whose] = entry.modified
+        page = yield from fx.page(keys.AGENTS, after)
         after = page.more
-    return out
+        for entry in page.entries:
+            name = keys.parse_agent(entry.key)
+            if name is None:
+                continue
+            number = newest.get(name, 0)
+            fresh = _Facts(register=entry.version or f"{entry.modified}/{entry.size}", sign=f"{number}/{alive.get((name, number))}")
+            known = old.get(name, fresh.but(register="", sign=""))
+            out[name] = known.but(register=fresh.register, sign=fresh.sign)
+            if known.register != fresh.register:
+                wanted.append((name, fx.Get(key=entry.key)))
+            if known.sign != fresh.sign and number:
+                wanted.append((name, fx.Get(key=keys.presence(name, number))))
+    for start in range(0, len(wanted), 64):
+        some = wanted[start : start + 64]
+        for (name, _), one in zip(some, (yield from fx.gather([effect for _, effect in some])), strict=True):
+            if isinstance(one, StoreError):
+                raise one
+            out[name] = _learn(out[name], one)
+    if wanted or len(out) != len(old):
+        rows = {name: [getattr(facts, field) for field in _Facts.__fields__] for name, facts in out.items()}
+        yield from fx.remember("agents", json.dumps(rows, separators=(",", ":")).encode())
+    return dict(sorted(out.items()))
 
 
-def _registers(names: list[str], signs: Mapping[tuple[str, int], float]) -> Op[dict[str, dict[str, Any]]]:
-    """What each agent's register says; kept on this machine as long as its newest incarnation is the same."""
-    note = yield from fx.recall("agents")
+def _learn(facts: _Facts, found: object) -> _Facts:
+    if not isinstance(found, fx.Object):
+        return facts
+    if found.key.startswith(keys.PRESENCE):
+        presence = read_presence(found)
+        return facts if presence is None else facts.but(keeper=presence.keeper.value)
     try:
-        old = json.loads(note or b"{}")
-    except ValueError:
-        old = {}
-    out: dict[str, dict[str, Any]] = {}
-    wanted = []
-    for name in names:
-        number = max((n for agent, n in signs if agent == name), default=0)
-        row = old.get(name) if isinstance(old, dict) else None
-        if (
-            isinstance(row, dict)
-            and row.get("incarnation") == number
-            and not row.get("ended")
-            and row.keys() == {"incarnation", "host", "keeper", "ended"}
-        ):
-            out[name] = row
-        else:
-            wanted.append(name)
-    for start in range(0, len(wanted), 32):
-        some = wanted[start : start + 32]
-        found = yield from fx.gather([fx.Get(key=keys.agent(name)) for name in some])
-        newest = {name: max((n for agent, n in signs if agent == name), default=0) for name in some}
-        looks = [fx.Get(key=keys.presence(name, newest[name])) for name in some if newest[name]]
-        signs_found = dict(zip([name for name in some if newest[name]], (yield from fx.gather(looks)), strict=True))
-        for name, one in zip(some, found, strict=True):
-            out[name] = _facts(one, signs_found.get(name))
-    yield from fx.remember("agents", json.dumps(out).encode())
+        register = registers.of(found, Agent)
+    except WindlassError:  # damaged: its presence still tells
+        return facts
+    start = register.doc.current if register else None
+    return facts if start is None else facts.but(incarnation=start.number, host=start.host, ended=start.ended)
+
+
+def _recall() -> Op[dict[str, _Facts]]:
+    note = yield from fx.recall("agents")
+    out = {}
+    try:
+        for name, row in parse("hint", note or b"{}").items():
+            facts = _Facts(**dict(zip(_Facts.__fields__, row, strict=True)))
+            if [type(getattr(facts, field)) for field in _Facts.__fields__] == [str, str, int, str, bool, str]:
+                out[name] = facts.but(keeper=Keeper(facts.keeper).value)
+    except (WindlassError, TypeError, ValueError):  # an odd hint is no hint
+        return {}
     return out
-
-
-def _facts(register: object, sign: object) -> dict[str, Any]:
-    facts: dict[str, Any] = {"incarnation": 0, "host": "", "keeper": Keeper.COMMANDS.value, "ended": False}
-    if isinstance(register, fx.Object):
-        try:
-            found = registers.of(register, Agent)
-        except WindlassError:  # damaged: its presence still tells
-            found = None
-        if found is not None and found.doc.current is not None:
-            start = found.doc.current
-            facts = {"incarnation": start.number, "host": start.host, "keeper": start.keeper.value, "ended": start.ended}
-    presence = read_presence(sign) if isinstance(sign, fx.Object) else None
-    if presence is not None:
-        facts["keeper"] = presence.keeper.value
-    return facts
 
 
 def status(actor_name: str | None, project: str) -> Op[Overview]:
     """Everything that one screen shows: pages of LIST, and reads of what changed since the last look from this machine."""
-    now = yield from _store_now(actor_name)
     found = yield from survey()
+    alive = yield from signs()
+    now = yield from _store_now(found, alive)
     marker = yield from registers.fetch(keys.MARKER, Marker)
-    who = yield from agents(actor_name, found, now=now)
+    who = yield from _agents(found, alive, now)
     counts = {state.value: 0 for state in Status}
     for one in found.steps.values():
         counts[one.status.value] += 1
@@ -220,28 +224,28 @@ def status(actor_name: str | None, project: str) -> Op[Overview]:
 
 def whoami(actor: Actor, project: str) -> Op[Standing]:
     """Where the caller stands, without a sign of life."""
-    now = yield from _store_now(actor.agent)
-    register = yield from registers.fetch(keys.agent(actor.agent), Agent)
-    start = register.doc.current if register else None
     found = yield from survey()
-    seen = [one for one in (yield from agents(actor.agent, found, now=now)) if one.agent == actor.agent]
-    marker = yield from registers.fetch(keys.MARKER, Marker)
+    alive = yield from signs()
+    now = yield from _store_now(found, alive)
+    seen = next((one for one in (yield from _agents(found, alive, now)) if one.agent == actor.agent), None)
+    marker, register = yield from fx.gather_reads([keys.MARKER, keys.agent(actor.agent)])
+    start = known.doc.current if (known := registers.of(register, Agent)) else None
+    project_marker = registers.of(marker, Marker)
     unread = yield from mail.count_unread(actor.agent)
-    signs = yield from _signs()
     holds = tuple(one for one in found.steps.values() if one.agent == actor.agent)
     return Standing(
         agent=actor.agent,
         incarnation=start.number if start else None,
         host=start.host if start else "",
-        keeper=seen[0].keeper if seen else None,
-        age=seen[0].age if seen else None,
+        keeper=seen.keeper if seen else None,
+        age=seen.age if seen else None,
         ended=bool(start and start.ended),
         holds=holds,
-        left={one.name: _left(one, signs.get((one.agent, one.incarnation)), now) for one in holds},
-        ran_out=seen[0].ran_out if seen else (),
+        left={one.name: one.left(alive, now) for one in holds},
+        ran_out=seen.ran_out if seen else (),
         unread=unread,
         review=tuple(one.name for one in found.steps.values() if one.status is Status.NEEDS_REVIEW and one.worker != actor.agent),
         ready=len(ready(found)),
         project=project,
-        moved_to=marker.doc.moved_to if marker else None,
+        moved_to=project_marker.doc.moved_to if project_marker else None,
     )

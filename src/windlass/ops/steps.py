@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from windlass import effects as fx
-from windlass.errors import Moved, NotFound, TimedOut, Unavailable, Unmet, UsageError, WindlassError
+from windlass.errors import ClaimLost, Moved, NotFound, TimedOut, Unavailable, Unmet, UsageError, WindlassError
 from windlass.ops import registers, waiting
-from windlass.ops.agents import act, ran_out
+from windlass.ops.agents import act, note_lease, ran_out
 from windlass.ops.registers import UNKNOWN, Version
 from windlass.protocol import keys, transitions
 from windlass.protocol.agents import LEASE_MIN
 from windlass.protocol.codec import check_text
-from windlass.protocol.steps import Handoff, Status, Step
+from windlass.protocol.steps import Definition, Handoff, Status, Step
 from windlass.protocol.transitions import Act, Held
 from windlass.record import Record
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from windlass.effects import Op
     from windlass.ops.agents import Actor, Me
     from windlass.ops.registers import Write
-    from windlass.protocol.steps import Definition, Git, Transition
+    from windlass.protocol.steps import Git, Transition
 
 MAX_NOTE = 64 * 1024
 """Bytes of a note: it is kept in the step's history."""
@@ -111,10 +111,17 @@ def claim(
 
 
 def claim_known(
-    actor: Actor, me: Me, entry: Version[Step], needs: Mapping[str, Step | None], lease: float | None, git: Git | None
+    actor: Actor,
+    me: Me,
+    entry: Version[Step],
+    needs: Mapping[str, Step | None],
+    lease: float | None,
+    git: Git | None,
+    beside: Sequence[fx.Put] = (),
 ) -> Op[Claimed]:
-    """Claim a step that has just been read together with its needs."""
-    return (yield from _claim(actor, _Wish(me=me, name=entry.doc.name, lease=lease, force=False, git=git, needs=needs), entry))
+    """Claim a step that has just been read together with its needs. `beside`: attempts on caches that go out with the claim."""
+    wish = _Wish(me=me, name=entry.doc.name, lease=lease, force=False, git=git, needs=needs, searching=True)
+    return (yield from _claim(actor, wish, entry, beside))
 
 
 class _Wish(Record):
@@ -127,6 +134,8 @@ class _Wish(Record):
     git: Git | None
     needs: Mapping[str, Step | None] = {}
     dead_seq: int | None = None
+    searching: bool = False
+    """Whoever only looks for work takes nothing out of review, and nothing that is blocked or failed."""
 
     def decide(self, entry: Version[Step] | None, write: Write) -> Step:
         """The step in the caller's hands. Raises _NeedsUnread, _HeldAt and what the state machine raises."""
@@ -135,8 +144,10 @@ class _Wish(Record):
             if not self.needs.keys() >= set(step.needs):
                 raise _NeedsUnread(entry)
             missing = transitions.unmet(step, {need: self.needs[need] for need in step.needs})
-            if missing and not self.force:
+            if missing:
                 raise transitions.refuse_unmet(self.name, missing)
+        if self.searching and step is not None and step.claim is None and step.status is not Status.PENDING:
+            raise ClaimLost(f"{self.name} is {step.status.value}", "take another: windlass next", step=self.name, status=step.status.value)
         seqs = {need: found.seq for need, found in self.needs.items() if found is not None and step is not None and need in step.needs}
         lease = self.lease if self.lease is not None else _default_lease(self.me, step)
         try:
@@ -151,12 +162,12 @@ def _must_look(step: Step, by: Act) -> bool:
     return bool(step.needs) and not transitions.holds(step, by) and step.moved_to is None and step.status not in DONE
 
 
-def _claim(actor: Actor, wish: _Wish, known: Version[Step] | None) -> Op[Claimed]:
+def _claim(actor: Actor, wish: _Wish, known: Version[Step] | None, beside: Sequence[fx.Put] = ()) -> Op[Claimed]:
     key = keys.step(wish.name)
     for _ in range(20):
         before: list[Step | None] = []
         try:
-            now = yield from registers.update(key, Step, _noting(wish.decide, before), known=known)
+            now = yield from registers.update(key, Step, _noting(wish.decide, before), known=known, beside=beside)
         except _NeedsUnread as unread:
             known = unread.entry
             wish = wish.but(needs=(yield from fetch_all(known.doc.needs)))
@@ -169,6 +180,8 @@ def _claim(actor: Actor, wish: _Wish, known: Version[Step] | None) -> Op[Claimed
             continue
         assert now is not None
         yield from registers.keep(key, now)
+        if now.doc.claim is not None:
+            yield from note_lease(actor, wish.me, wish.name, now.doc.claim.lease)
         last, again = now.doc.history[-1], before[-1] is now.doc
         return Claimed(
             step=now.doc,
@@ -219,6 +232,8 @@ def _change(actor: Actor, name: str, decide: Callable[[Step | None, Act], Step],
     now = yield from registers.update(key, Step, next_, known=known or UNKNOWN)
     assert now is not None
     yield from registers.keep(key, now)
+    if name in me.short and now.doc.claim is None:
+        yield from note_lease(actor, me, name, None)
     return Changed(step=now.doc, again=was is now.doc)
 
 
@@ -296,10 +311,18 @@ def reopen(actor: Actor, name: str, note: str = "") -> Op[Changed]:
     return (yield from _change(actor, name, lambda step, by: transitions.reopened(_existing(name, step), by, note)))
 
 
-def define(actor: Actor, name: str, definition: Definition, *, needed_by: tuple[str, ...] = ()) -> Op[Changed]:
-    """Declare a step, or change what it says; claims are never touched. Raises UsageError, Moved."""
+def define(
+    actor: Actor, name: str, definition: Definition, *, needed_by: tuple[str, ...] = (), only: Sequence[str] | None = None
+) -> Op[Changed]:
+    """Declare a step, or change what it says, `only` these fields of it; claims are never touched. Raises UsageError, Moved."""
     check_definition(name, definition)
-    return (yield from _change(actor, name, lambda step, by: transitions.defined(step, name, by, definition, needed_by)))
+    fields = Definition.__fields__ if only is None else only
+    says = {field: getattr(definition, field) for field in fields}
+
+    def decide(step: Step | None, by: Act) -> Step:
+        return transitions.defined(step, name, by, (step.definition if step else definition).but(**says), needed_by)
+
+    return (yield from _change(actor, name, decide))
 
 
 def check_definition(name: str, definition: Definition) -> None:
@@ -315,12 +338,12 @@ def check_definition(name: str, definition: Definition) -> None:
         check_lease(definition.max_hold)
 
 
-def link(actor: Actor, name: str, needed_by: str) -> Op[None]:
-    """Note on a step that another waits for it, where the step is there."""
+def link(actor: Actor, name: str, *needed_by: str) -> Op[None]:
+    """Note on a step that others wait for it, where the step is there."""
     me = yield from act(actor)
 
     def decide(entry: Version[Step] | None, write: Write) -> Step | None:
-        return transitions.linked(entry.doc, _act(me, write), needed_by) if entry else None
+        return transitions.linked(entry.doc, _act(me, write), *needed_by) if entry else None
 
     yield from registers.update(keys.step(name), Step, decide)
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 AT_ONCE = 64
 """Reads in flight."""
 _SEEN = "survey"
-_SHAPE = 1
+_SHAPE = 2
+_TITLE = 160
+"""Characters of a title that a survey keeps, so that ten thousand steps fit into what a machine remembers."""
 
 
 class Brief(Record):
@@ -35,7 +37,6 @@ class Brief(Record):
     priority: int = 0
     labels: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
-    needed_by: tuple[str, ...] = ()
     worker: str = ""
     agent: str = ""
     """The holder, empty where nobody holds it."""
@@ -46,6 +47,11 @@ class Brief(Record):
     built_on: Mapping[str, int] = {}
     reopened: tuple[int, ...] = ()
     """The `seq` of each reopening."""
+
+    def left(self, signs: Mapping[tuple[str, int], float], now: float) -> float:
+        """Seconds that a claim still lives without a sign of life (times by the store's clock); below zero where its time is over."""
+        lease = max(self.modified, signs.get((self.agent, self.incarnation), 0.0)) + self.lease - now
+        return lease if self.max_hold is None else min(lease, self.modified + self.max_hold - now)
 
 
 class Survey(Record):
@@ -63,11 +69,10 @@ def brief(step: Step, modified: float) -> Brief:
         status=step.status,
         modified=modified,
         seq=step.seq,
-        title=step.title,
+        title=step.title[:_TITLE],
         priority=step.priority,
         labels=step.labels,
         needs=step.needs,
-        needed_by=step.needed_by,
         worker=step.worker,
         agent=claim.agent if claim else "",
         incarnation=claim.incarnation if claim else 0,
@@ -131,11 +136,15 @@ def survey() -> Op[Survey]:
 def _recall() -> Op[dict[str, list[Any]]]:
     note = yield from fx.recall(_SEEN)
     try:
-        values = json.loads(note or b"{}")
+        values = json.loads(note or b"{}", parse_constant=_odd)
         steps = values["steps"] if values["shape"] == _SHAPE else {}
         return steps if isinstance(steps, dict) else {}
     except (ValueError, KeyError, TypeError, RecursionError):  # an odd hint is no hint
         return {}
+
+
+def _odd(constant: str) -> None:
+    raise ValueError(constant)
 
 
 def _pack(one: Brief, mark: str) -> list[Any]:
@@ -144,17 +153,46 @@ def _pack(one: Brief, mark: str) -> list[Any]:
     return [mark, *values]
 
 
+_KINDS = {
+    "status": (str,), "modified": (float, int), "seq": (int,), "title": (str,), "priority": (int,), "labels": (list,), "needs": (list,),
+    "worker": (str,), "agent": (str,), "incarnation": (int,), "epoch": (int,), "lease": (float, int), "max_hold": (float, int, type(None)),
+    "built_on": (dict,), "reopened": (list,),
+}  # fmt: skip
+_INNER = {"labels": str, "needs": str, "reopened": int}
+
+
 def _unpack(name: str, row: object, mark: str) -> Brief | None:
+    """A row of the hint, or None where it is of another version of the step, or odd in any way."""
     if not isinstance(row, list) or len(row) != len(Brief.__fields__) or row[0] != mark:
         return None
     values = dict(zip(Brief.__fields__[1:], row[1:], strict=True))
+    if any(type(values[field]) not in kinds for field, kinds in _KINDS.items()):
+        return None
+    for field, kind in _INNER.items():
+        if any(type(item) is not kind for item in values[field]):
+            return None
+        values[field] = tuple(values[field])
+    if any(type(seq) is not int for seq in values["built_on"].values()):
+        return None
     try:
         values["status"] = Status(values["status"])
-        for field in ("labels", "needs", "needed_by", "reopened"):
-            values[field] = tuple(values[field])
-        return Brief(name=name, **values)
-    except (ValueError, TypeError):
+    except ValueError:
         return None
+    return Brief(name=name, **values)
+
+
+def signs() -> Op[dict[tuple[str, int], float]]:
+    """The store's time of every presence object by agent and incarnation, by listing alone."""
+    out: dict[tuple[str, int], float] = {}
+    after: str | None = ""
+    while after is not None:
+        page = yield from fx.page(keys.PRESENCE, after)
+        for entry in page.entries:
+            whose = keys.parse_presence(entry.key)
+            if whose:
+                out[whose] = entry.modified
+        after = page.more
+    return out
 
 
 def ready(found: Survey) -> list[Brief]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from windlass import effects as fx
-from windlass.errors import WindlassError
+from windlass.errors import Damaged, FormatTooNew, Unavailable
 from windlass.ops import waiting
+from windlass.ops.survey import survey
 from windlass.protocol import keys
 from windlass.protocol.agents import Agent
 from windlass.protocol.codec import decode
@@ -15,7 +16,8 @@ from windlass.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from windlass.effects import Op
 
@@ -34,81 +36,175 @@ class Event(Record):
     epoch: int | None = None
 
 
-FOLDERS = (keys.STEPS, keys.MAIL, keys.MEMORY, keys.HISTORY, keys.AGENTS)
+LIVE = (keys.STEPS, keys.MAIL, keys.MEMORY, keys.AGENTS)
+FOLDERS = (*LIVE, keys.HISTORY)  # after the live versions: one that is archived meanwhile is met twice, not never
+AT_ONCE = 64
+"""Reads in flight."""
+SLACK = 86400.0
+"""Seconds that a writer's clock may be ahead of the store's before `since` misses what it wrote."""
 
 
 class View(Record):
-    """A stretch of the timeline, newest last; `latest` is the newest modification seen, by the store's clock, to go on from."""
+    """A stretch of the timeline, newest last; `latest` is the newest modification seen, by the store's clock."""
 
     events: tuple[Event, ...]
     latest: float
     more: bool = False
+    marks: Mapping[str, str] = {}
+    """The version of every object listed: what changed since is what `follow` reads."""
+    seqs: Mapping[str, int] | None = None
+    """The newest `seq` of every register; None until something is followed."""
 
 
-def timeline(*, since: float = 0.0, limit: int | None = 20, changed_after: float = 0.0) -> Op[View]:
-    """The newest `limit` events not before `since` (by the recorded clocks), from objects changed after `changed_after`.
+def timeline(*, since: float = 0.0, limit: int | None = 20) -> Op[View]:
+    """The newest `limit` events not before `since` (by the recorded clocks).
 
-    Costs a listing of everything and reads of the newest `limit` objects of each kind (all of them without a limit).
+    Costs a listing of everything and reads of the newest `limit` objects of each kind (without a limit, of all since then).
     """
+    marks: dict[str, str] = {}
     events: list[Event] = []
-    latest, more = changed_after, False
+    latest, more = 0.0, False
     for folder in FOLDERS:
-        found: list[fx.Entry] = []
+        entries = yield from _list([folder])
+        marks |= {entry.key: _mark(entry) for entry in entries}
+        latest = max([latest, *(entry.modified for entry in entries)])
+        found = sorted((entry for entry in entries if entry.modified >= since - SLACK), key=lambda entry: entry.modified)
+        if limit is not None and len(found) > limit:
+            found, more = found[len(found) - limit :], True
+        for one in (yield from _read([entry.key for entry in found])):
+            events += _events(one)
+    events = [event for event in _ordered(events) if event.at >= since]
+    if limit is not None and len(events) > limit:
+        events, more = events[len(events) - limit :], True
+    return View(events=tuple(events), latest=latest, more=more, marks=marks)
+
+
+def follow(view: View, seen: AbstractSet[tuple[str, str, int]], timeout: float | None = None) -> Op[View]:
+    """Wait for events after a view, each once; `seen`: (kind, subject, seq) of those shown. Without events where `timeout` ran out.
+
+    The first call reads every memory key and agent, and every step that this machine does not remember. Each poll lists steps,
+    mail, memory and agents, so it costs more than waiting for steps or mail.
+    """
+    pace = yield from waiting.begin()
+    if view.seqs is None:
+        view = view.but(seqs=(yield from _begin(view, seen)))
+    while True:
+        try:
+            view = yield from _go_on(view, seen)
+        except Unavailable:
+            if not pace.waited:
+                raise
+            view = view.but(events=())
+        if view.events or (timeout is not None and pace.waited >= timeout):
+            return view
+        pace = yield from waiting.pause(pace, timeout)
+
+
+def _begin(view: View, seen: AbstractSet[tuple[str, str, int]]) -> Op[dict[str, int]]:
+    """The newest `seq` of every register at the time of the view."""
+    shown: dict[tuple[str, str], int] = {}
+    for kind, subject, seq in seen:
+        shown[kind, subject] = max(seq, shown.get((kind, subject), 0))
+    now = [(keys.step(one.name), "step", one.name, one.modified, one.seq) for one in (yield from survey()).steps.values()]
+    for found in (yield from _read([key for key in view.marks if key.startswith((keys.MEMORY, keys.AGENTS))])):
+        last = max(_events(found), key=lambda event: event.seq, default=None)
+        if isinstance(found, fx.Object) and last is not None:
+            now.append((found.key, last.kind, last.subject, found.modified, last.seq))
+    out = {}
+    for key, kind, subject, modified, seq in now:
+        if key in view.marks:
+            # What changed in the moment since then has this one new event, as far as anybody can tell.
+            out[key] = shown.get((kind, subject), seq - (modified > view.latest))
+    return out
+
+
+def _go_on(view: View, seen: AbstractSet[tuple[str, str, int]]) -> Op[View]:
+    """What changed since the view was taken."""
+    marks, seqs = dict(view.marks), dict(view.seqs or {})
+    entries = [entry for entry in (yield from _list(LIVE)) if marks.get(entry.key) != _mark(entry)]
+    events: list[Event] = []
+    for entry, found in zip(entries, (yield from _read([entry.key for entry in entries])), strict=True):
+        marks[entry.key] = _mark(entry)
+        known = seqs.get(entry.key, 0)
+        new = [event for event in _events(found) if event.seq > known or event.kind == "damage"]
+        seqs[entry.key] = max([known, *(event.seq for event in new)])
+        key = keys.parse_memory(entry.key)
+        if key is not None and seqs[entry.key] > known + 1:  # set several times since: the others are archived
+            between = [keys.memory_version(key, version) for version in range(known + 1, seqs[entry.key])]
+            for archived in (yield from _read(between)):
+                new += _events(archived)
+        events += new
+    events = [event for event in _ordered(events) if (event.kind, event.subject, event.seq) not in seen]
+    return view.but(events=tuple(events), marks=marks, seqs=seqs, latest=max([view.latest, *(entry.modified for entry in entries)]))
+
+
+def _mark(entry: fx.Entry) -> str:
+    return entry.version or f"{entry.modified:.9f}/{entry.size}"
+
+
+def _list(folders: Iterable[str]) -> Op[list[fx.Entry]]:
+    out: list[fx.Entry] = []
+    for folder in folders:
         after: str | None = ""
         while after is not None:
             page = yield from fx.page(folder, after)
-            found += [entry for entry in page.entries if entry.modified >= changed_after]
+            out += page.entries
             after = page.more
-        found.sort(key=lambda entry: entry.modified)
-        if found:
-            latest = max(latest, found[-1].modified)
-        if limit is not None and len(found) > limit:
-            found, more = found[-limit:], True
-        for start in range(0, len(found), 64):
-            some = found[start : start + 64]
-            for one in (yield from fx.gather([fx.Get(key=entry.key) for entry in some])):
-                if isinstance(one, fx.Object):
-                    events += _events(one)
-            if len(found) > 64:
-                yield from fx.tell("reading the timeline", start + len(some), len(found))
-    events = [event for event in events if event.at >= since]
-    events.sort(key=lambda event: (event.at, event.subject, event.seq))
-    if limit is not None and len(events) > limit:
-        events, more = events[-limit:], True
-    return View(events=tuple(events), latest=latest, more=more)
+    return out
 
 
-def follow(view: View, seen: set[tuple[str, str, int]], timeout: float | None = None) -> Op[View]:
-    """Wait for events after a view; each event once. Polls by listing, so it costs more than waiting for steps or mail."""
-    pace = yield from waiting.begin()
-    while timeout is None or pace.waited < timeout:
-        try:
-            new = yield from timeline(limit=None, changed_after=max(0.0, view.latest - 3.0))
-        except WindlassError:
-            if pace.waited == 0.0:
-                raise
-            pace = yield from waiting.pause(pace, timeout)
-            continue
-        events = tuple(event for event in new.events if (event.kind, event.subject, event.seq) not in seen)
-        if events:
-            return new.but(events=events)
-        view = new.but(latest=max(view.latest, new.latest))
-        pace = yield from waiting.pause(pace, timeout)
-    return view.but(events=())
+def _read(names: Sequence[str]) -> Op[list[fx.Object | Damaged | None]]:
+    """Objects by key; those that no store would read as their error. Raises StoreError."""
+    out: list[fx.Object | Damaged | None] = []
+    for start in range(0, len(names), AT_ONCE):
+        for one in (yield from fx.gather([fx.Get(key=key) for key in names[start : start + AT_ONCE]])):
+            if isinstance(one, Exception) and not isinstance(one, Damaged):
+                raise one
+            out.append(one)
+        if len(names) > AT_ONCE:
+            yield from fx.tell("reading the timeline", len(out), len(names))
+    return out
 
 
-def _events(found: fx.Object) -> Iterator[Event]:
+def _ordered(events: Iterable[Event]) -> list[Event]:
+    """Each event once; by time as recorded, except that nothing comes before what came before it in the same object."""
+    lanes: dict[tuple[str, str], dict[int, Event]] = {}
+    for event in events:
+        of = event.subject.rpartition(":")[0] if event.kind == "message" else event.subject
+        lanes.setdefault((event.kind, of), {}).setdefault(event.seq, event)
+    timed: list[tuple[float, tuple[str, str], int, Event]] = []
+    for lane, by_seq in lanes.items():
+        at = float("-inf")
+        for seq in sorted(by_seq):
+            at = max(at, by_seq[seq].at)
+            timed.append((at, lane, seq, by_seq[seq]))
+    timed.sort(key=lambda one: one[:3])
+    return [event for *_, event in timed]
+
+
+def _events(found: fx.Object | Damaged | None) -> list[Event]:
+    if found is None:
+        return []
     try:
-        if found.key.startswith(keys.STEPS):
-            yield from _of_step(decode(Step, found.key, found.body))
-        elif found.key.startswith(keys.MAIL):
-            yield from _of_message(found)
-        elif found.key.startswith(keys.AGENTS):
-            yield from _of_agent(decode(Agent, found.key, found.body))
-        else:
-            yield from _of_memory(decode(Memory, found.key, found.body))
-    except WindlassError as error:
-        yield Event(at=found.modified, kind="damage", event="damaged", by="", subject=found.key, seq=0, text=str(error))
+        if isinstance(found, Damaged):
+            raise found
+        return list(_of(found))
+    except (Damaged, FormatTooNew) as error:
+        at = found.modified if isinstance(found, fx.Object) else 0.0
+        return [Event(at=at, kind="damage", event="damaged", by="", subject=found.key, seq=0, text=str(error))]
+
+
+def _of(found: fx.Object) -> Iterator[Event]:
+    if found.key.startswith(keys.STEPS):
+        name = keys.parse_step(found.key)
+        yield from _of_step(decode(Step, found.key, found.body).but(name=name)) if name else ()
+    elif found.key.startswith(keys.MAIL):
+        yield from _of_message(found)
+    elif found.key.startswith(keys.AGENTS):
+        name = keys.parse_agent(found.key)
+        yield from _of_agent(decode(Agent, found.key, found.body).but(name=name)) if name else ()
+    else:
+        yield from _of_memory(decode(Memory, found.key, found.body))
 
 
 def _of_step(step: Step) -> Iterator[Event]:
@@ -122,12 +218,14 @@ def _of_step(step: Step) -> Iterator[Event]:
 def _of_message(found: fx.Object) -> Iterator[Event]:
     slot = keys.parse_slot(found.key)
     message = decode(Message, found.key, found.body)
-    if slot is not None and not message.void:
+    if slot is not None and not message.void and message.moved_to is None:
         ident = keys.message_id(*slot)
         yield Event(at=message.at, kind="message", event="send", by=message.sender, subject=ident, seq=slot[1] + 1, text=message.text)
 
 
 def _of_memory(memory: Memory) -> Iterator[Event]:
+    if memory.moved_to is not None:  # frozen by a move: the version before is the one that was set
+        return
     event = "delete" if memory.deleted else "set"
     text = memory.value if isinstance(memory.value, str) else ""
     yield Event(at=memory.set_at, kind="memory", event=event, by=memory.set_by, subject=memory.key, seq=memory.version, text=text)

@@ -29,9 +29,9 @@ def begin() -> Op[Pace]:
     return Pace(waited=0.0, last=(yield from fx.now()))
 
 
-def pause(pace: Pace, limit: float | None) -> Op[Pace]:
-    """Sleep until the next poll is due, never beyond `limit` seconds in all. A clock that jumps does not end the wait."""
-    delay = min(MOST, max(FIRST, SHARE * pace.waited))
+def pause(pace: Pace, limit: float | None, most: float = MOST) -> Op[Pace]:
+    """Sleep until the next poll is due: at most `most` seconds, never beyond `limit` in all. A clock that jumps does not end the wait."""
+    delay = min(MOST, most, max(FIRST, SHARE * pace.waited))
     if limit is not None:
         delay = max(0.0, min(delay, limit - pace.waited))
     yield from fx.sleep(delay)

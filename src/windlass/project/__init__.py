@@ -28,8 +28,9 @@ def open_project(
 ) -> Project:
     """Open a project, blocking; what is not given is found as the command line finds it.
 
-    `lease`: seconds that claims live without a sign of life (default 600: presence is kept fresh while the project is
-    open). `create` makes a missing directory or bucket. Raises UsageError, StoreError.
+    `lease`: seconds that claims live without a sign of life (default 600; from the first claim on, presence is kept fresh
+    while the project is open). `create` makes a missing directory or bucket. Raises UsageError, StoreError. A project may be
+    used from several threads, and a program may have several open.
 
     >>> with windlass.open("s3://team/agents", project="demo", agent="designer") as p:
     ...     p.memory.set("design.contract", "api.py", if_version=0)
@@ -109,19 +110,34 @@ class Project:
         return Views(self._session)
 
     def status(self) -> Overview:
-        """Everything at a glance."""
+        """Everything at a glance.
+
+        >>> p.status().counts["complete"]
+        1
+        """
         return self.views.status()
 
     def whoami(self) -> Standing:
-        """Where this agent stands. Raises Unidentified."""
+        """Where this agent stands. Raises Unidentified.
+
+        >>> p.whoami().unread
+        1
+        """
         return self.views.whoami()
 
     def log(self, *, since: float = 0.0, limit: int | None = 20) -> View:
-        """The timeline, newest last; `since` in seconds since 1970, `limit` in events (None: all)."""
+        """The timeline, newest last; `since` in seconds since 1970, `limit` in events (None: all). Raises Moved.
+
+        >>> for event in p.log().events:
+        ...     print(event.by, event.event, event.subject)
+        """
         return self.views.log(since=since, limit=limit)
 
     def close(self) -> None:
-        """End the heartbeat, note what was read, give connections back. Claims stay."""
+        """End the heartbeat, note what was read, give connections back. Claims stay.
+
+        >>> p.close()
+        """
         try:
             self._session.flush_seen()
         finally:

@@ -1,11 +1,15 @@
-"""Makes methods out of operations, once for blocking and async use: `claim = acting(steps.claim)`."""
+"""Makes methods out of operations, once for blocking and async use: `claim = acting(steps.claim)`.
+
+What is made are plain functions. `help()` and `inspect` find the operation's own signature, without whoever acts.
+"""
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+    from inspect import Signature
+    from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
     from windlass.effects import Op
     from windlass.ops.agents import Actor
@@ -13,6 +17,16 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
     T = TypeVar("T")
+
+    class Holding(Protocol):
+        """What a method of a claim knows."""
+
+        _session: Session
+        name: str
+        epoch: int
+
+        def _do(self, op: Op[Any]) -> Any: ...
+        def _ending(self, op: Op[Any]) -> Op[Any]: ...
 else:
     P = T = None
 
@@ -46,10 +60,29 @@ class Awaiting:
         return self._session.run_async(op)
 
 
+class _Signature:
+    """Stands for an operation where a method's signature is asked for: the first `hidden` parameters become `self`."""
+
+    def __init__(self, op: Callable[..., Op[Any]], hidden: int) -> None:
+        self._op, self._hidden = op, hidden
+
+    @property
+    def __signature__(self) -> Signature:
+        import inspect
+
+        whole = inspect.signature(self._op)
+        me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        result = str(whole.return_annotation)
+        if result.startswith("Op[") and result.endswith("]"):
+            result = result[3:-1]
+        return whole.replace(parameters=[me, *list(whole.parameters.values())[self._hidden :]], return_annotation=result)
+
+    def __call__(self) -> None:
+        raise TypeError("only a signature")
+
+
 class _Method(Generic[P, T]):
-    def __init__(self, op: Callable[..., Op[Any]]) -> None:
-        self._op = op
-        self.__doc__ = op.__doc__
+    """Replaces itself by a function as soon as the class it is in is made."""
 
     if TYPE_CHECKING:
 
@@ -59,36 +92,44 @@ class _Method(Generic[P, T]):
         def __get__(self, part: Awaiting, owner: type) -> Callable[P, Awaitable[T]]: ...  # noqa: F811 (an overload)
         @overload
         def __get__(self, part: None, owner: type) -> Self: ...  # noqa: F811 (an overload)
+        def __get__(self, part: Any, owner: type) -> Any: ...  # noqa: F811 (an overload)
 
-    def __get__(self, part: Any, owner: type) -> Any:
-        if part is None:
-            return self
+    def __init__(self, op: Callable[..., Op[Any]], method: Callable[..., Any], hidden: int, example: str) -> None:
+        self._op, self._method, self._hidden, self._example = op, method, hidden, example
 
-        def method(*args: Any, **options: Any) -> Any:
-            return part._do(self._bind(part, args, options))
-
-        method.__doc__ = self.__doc__
-        return method
-
-    def _bind(self, part: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Op[Any]:
-        raise NotImplementedError
-
-
-class _Looking(_Method[P, T]):
-    def _bind(self, part: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Op[Any]:
-        return self._op(*args, **options)
+    def __set_name__(self, owner: type, name: str) -> None:
+        made: Any = self._method
+        made.__name__ = name
+        made.__qualname__ = f"{owner.__qualname__}.{name}"
+        made.__module__ = owner.__module__
+        lines = [line.removeprefix("    ") for line in (self._op.__doc__ or "").rstrip().split("\n")]
+        made.__doc__ = "\n".join(lines) + f"\n\n{self._example}"
+        made.__wrapped__ = _Signature(self._op, self._hidden)
+        setattr(owner, name, made)
 
 
-class _Acting(_Method[P, T]):
-    def _bind(self, part: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Op[Any]:
-        return self._op(part._session.actor, *args, **options)
-
-
-def looking(op: Callable[P, Op[T]]) -> _Looking[P, T]:
+def looking(op: Callable[P, Op[T]], example: str) -> _Method[P, T]:
     """A method that needs nobody to act and refreshes nobody's presence."""
-    return _Looking(op)
+
+    def method(part: Any, /, *args: Any, **options: Any) -> Any:
+        return part._do(op(*args, **options))
+
+    return _Method(op, method, 0, example)
 
 
-def acting(op: Callable[Concatenate[Actor, P], Op[T]]) -> _Acting[P, T]:
+def acting(op: Callable[Concatenate[Actor, P], Op[T]], example: str) -> _Method[P, T]:
     """A method that acts as the session's agent. Raises Unidentified where there is none."""
-    return _Acting(op)
+
+    def method(part: Any, /, *args: Any, **options: Any) -> Any:
+        return part._do(op(part._session.actor, *args, **options))
+
+    return _Method(op, method, 1, example)
+
+
+def holding(op: Callable[Concatenate[Actor, str, int, P], Op[T]], example: str) -> _Method[P, T]:
+    """A method of a claim: acts under its epoch, and ends it where it succeeds."""
+
+    def method(part: Holding, /, *args: Any, **options: Any) -> Any:
+        return part._do(part._ending(op(part._session.actor, part.name, part.epoch, *args, **options)))
+
+    return _Method(op, method, 3, example)

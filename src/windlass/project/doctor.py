@@ -93,30 +93,30 @@ def _right_etag(settings: Settings, base: Store) -> tuple[Store, list[Finding]]:
         return base, []
     from windlass.stores.probes import matches
 
-    prefix = f"windlass-doctor-{fresh_id()}"
+    key = f"windlass-doctor-{fresh_id()}/etag"
+    right = matches(base, key)
+    form, other = ("unquoted", "quoted") if place.unquoted else ("quoted", "unquoted")
+    second = None if right else open_base(settings.but(options={**settings.options, "etag": other}))
     try:
-        if matches(base, f"{prefix}/etag"):
-            form = "unquoted" if place.unquoted else "quoted"
+        if second is None:
             return base, [Finding(name="etag", mark=Mark.NOTE, text=f"If-Match takes the ETag {form}")]
-        form = "quoted" if place.unquoted else "unquoted"
-        other = open_base(settings.but(options={**settings.options, "etag": form}))
-        if not matches(other, f"{prefix}/etag"):
-            other.close()
+        if not matches(second, key):
+            second.close()
             return base, []
     finally:
         try:
-            base.delete(f"{prefix}/etag")
+            base.delete(key)
         except WindlassError:  # the probes meet it too, and say so
             pass
     base.close()
     from windlass.config import remember_store
 
     try:
-        remember_store(settings.state_dir, settings.store, {"etag": form})
+        remember_store(settings.state_dir, settings.store, {"etag": other})
         kept = "remembered on this machine"
     except UsageError:
-        kept = f"put etag={form} into the store's URL: there is no home directory to remember it in"
-    return other, [Finding(name="etag", mark=Mark.NOTE, text=f"If-Match takes the ETag {form} only; {kept}")]
+        kept = f"put etag={other} into the store's URL: there is no home directory to remember it in"
+    return second, [Finding(name="etag", mark=Mark.NOTE, text=f"If-Match takes the ETag {other} only; {kept}")]
 
 
 def _place(base: Store) -> list[Finding]:

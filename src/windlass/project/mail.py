@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from windlass.project.session import Session
 
 
-def _inbox(actor: Actor, *, new: bool = False, limit: int = 20, wait: float | None = None, whole: bool = False) -> Op[Inbox]:
-    """Messages, oldest first: the newest `limit` of all, or what is unread (`new`), or everything (`whole`).
+def _look(actor: Actor, *, new: bool = False, limit: int = 20, wait: float | None = None, whole: bool = False) -> Op[Inbox]:
+    """Messages, oldest first, the cursor stays: the newest `limit` of all, or what is unread (`new`), or everything (`whole`).
 
-    With `new` the cursor stays until `seen(inbox)`; with `wait`, up to that many seconds for something new. Raises TimedOut.
+    With `new` and `wait`: up to that many seconds for something new. Raises TimedOut.
     """
     if new and wait is not None:
         return (yield from mail.wait_unread(actor, wait, limit))
@@ -37,12 +37,12 @@ def _one_reader(session: Session) -> Lock:
 
 
 class _Calls:
-    send = acting(mail.send)
-    look = acting(_inbox)
-    seen = acting(mail.seen)
-    ack = acting(mail.ack)
-    read = looking(mail.read)
-    receipts = looking(mail.receipts)
+    send = acting(mail.send, '>>> p.mail.send("developer", "see memory key design.contract", step="design", needs_ack=True)')
+    look = acting(_look, ">>> p.mail.look(whole=True).mails[0].message.text\n'hello'")
+    seen = acting(mail.seen, ">>> p.mail.seen(p.mail.look(new=True))")
+    ack = acting(mail.ack, ">>> p.mail.ack(p.mail.look().mails[0].id)\nTrue")
+    read = looking(mail.read, ">>> p.mail.read(\"designer:0\").message.text\n'hello'")
+    receipts = looking(mail.receipts, ">>> [(one.agent, one.state) for one in p.mail.receipts(\"designer:0\")]\n[('designer', 'sent')]")
 
 
 class MailPart(_Calls, Blocking):
@@ -52,6 +52,8 @@ class MailPart(_Calls, Blocking):
         """Give `show` what is unread, then advance the cursor past it; one reader of this agent at a time on this machine.
 
         Where `show` raises, nothing counts as read. `wait`: up to that many seconds for something new. Raises TimedOut.
+
+        >>> p.mail.read_new(lambda inbox: print(*(one.message.text for one in inbox)))
         """
         session = self._session
         pace = session.run(waiting.begin())
@@ -65,24 +67,55 @@ class MailPart(_Calls, Blocking):
             _, pace = session.run(mail.go_on_waiting(session.actor, pace, wait, 1))
 
     def inbox(self, *, new: bool = False, limit: int = 20, wait: float | None = None) -> Inbox:
-        """Messages, oldest first; `new`: only unread ones, `wait`: seconds to wait for one.
+        """Messages, oldest first; `new`: only unread ones; `wait`: seconds to wait for one that is. Raises TimedOut.
 
-        What an earlier call returned as new counts as read from now on: a program that dies while it works on a message sees it again.
+        What an earlier call returned as new counts as read from the next one on, and at the end of the project's block
+        unless an exception ends it: a program that dies while it works on a message sees it again.
+
+        >>> for one in p.mail.inbox(new=True):
+        ...     print(one.id, one.message.sender, one.message.text)
         """
-        self._session.flush_seen()
-        found = self.look(new=new, limit=limit, wait=wait)
-        if new:
-            self._session.unseen = found
-        return found
+        if not new and wait is None:
+            return self.look(limit=limit)
+        session = self._session
+        pace = session.run(waiting.begin())
+        while True:
+            with session.reading:
+                session.flush_seen()
+                found = self.look(new=True, limit=limit)
+                if found.mails or wait is None:
+                    session.unseen = found
+                    return found
+            _, pace = session.run(mail.go_on_waiting(session.actor, pace, wait, 1))
 
 
 class AsyncMailPart(_Calls, Awaiting):
-    """`project.mail`, for async programs."""
+    """`project.mail`, for async programs: as `MailPart`, awaited."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        import asyncio
+
+        self._reading = asyncio.Lock()
 
     async def inbox(self, *, new: bool = False, limit: int = 20, wait: float | None = None) -> Inbox:
-        """As `MailPart.inbox`."""
-        await self._session.flush_seen_async()
-        found = await self.look(new=new, limit=limit, wait=wait)
-        if new:
-            self._session.unseen = found
-        return found
+        """Messages, oldest first; `new`: only unread ones; `wait`: seconds to wait for one that is. Raises TimedOut.
+
+        What an earlier call returned as new counts as read from the next one on, and at the end of the project's block
+        unless an exception ends it: a program that dies while it works on a message sees it again.
+
+        >>> for one in await p.mail.inbox(new=True):
+        ...     print(one.id, one.message.sender, one.message.text)
+        """
+        if not new and wait is None:
+            return await self.look(limit=limit)
+        session = self._session
+        pace = await session.run_async(waiting.begin())
+        while True:
+            async with self._reading:
+                await session.flush_seen_async()
+                found = await self.look(new=True, limit=limit)
+                if found.mails or wait is None:
+                    session.unseen = found
+                    return found
+            _, pace = await session.run_async(mail.go_on_waiting(session.actor, pace, wait, 1))

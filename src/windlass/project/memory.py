@@ -7,11 +7,11 @@ from windlass.project.calls import Awaiting, Blocking, acting, looking
 
 
 class _Calls:
-    set = acting(memory.set_)
-    delete = acting(memory.delete)
-    get = looking(memory.get)
-    list = looking(memory.list_)
-    history = looking(memory.history)
+    set = acting(memory.set_, '>>> p.memory.set("design.contract", {"file": "api.py"}, if_version=0).version\n1')
+    delete = acting(memory.delete, '>>> p.memory.delete("key")')
+    get = looking(memory.get, ">>> p.memory.get(\"key\").value\n'value'")
+    list = looking(memory.list_, ">>> [one.key for one in p.memory.list()]\n['key']")
+    history = looking(memory.history, ">>> [(one.version, one.value) for one in p.memory.history(\"key\")]\n[(1, 'value')]")
 
 
 class MemoryPart(_Calls, Blocking):
@@ -19,4 +19,4 @@ class MemoryPart(_Calls, Blocking):
 
 
 class AsyncMemoryPart(_Calls, Awaiting):
-    """`project.memory`, for async programs."""
+    """`project.memory`, for async programs: as `MemoryPart`, awaited."""

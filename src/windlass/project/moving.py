@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import os
 
-from windlass.errors import UsageError
+from windlass.errors import Lost, UsageError, WindlassError
 from windlass.ops import moving
 from windlass.ops.moving import Moving
 from windlass.project.session import open_session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Protocol, TypeVar
+
+    from windlass.effects import Op
     from windlass.project.session import Session
+    from windlass.protocol.project import Marker
+
+    T = TypeVar("T")
+
+    class Side(Protocol):
+        """The project in one of the two stores."""
+
+        @property
+        def url(self) -> str: ...
+        def run(self, op: Op[T]) -> T: ...
+
+
+ROUNDS = 10
+"""Passes over the source before a move gives up on writes that keep coming."""
+PORTION = 512
+"""Objects held in memory at once."""
 
 
 def move(source: Session, destination: str, *, force: bool = False, create: bool = False) -> Moving:
@@ -25,32 +45,58 @@ def move(source: Session, destination: str, *, force: bool = False, create: bool
     target = describe(absolute(destination, os.getcwd(), os.environ))
     if target == source.url:
         raise UsageError("the project is there already", "name another store", to=target)
-    mover = source.actor.agent
     there = open_session(source.settings.but(store=target, store_why="the destination", embedded=None, options={}), create=create)
     try:
-        return _move(source, there, mover, target, force)
+        return transfer(source, there, source.project, source.actor.agent, force=force)
     finally:
         there.close()
 
 
-def _move(source: Session, there: Session, mover: str, target: str, force: bool) -> Moving:
-    there.base.folders("")  # an unusable destination is found before anything is frozen
-    marker = source.run(moving.announce(mover, target, force))
-    if not there.run(moving.prepare(mover, source.project, source.url, marker)):
-        return Moving(objects=0, late=0)
+def transfer(source: Side, there: Side, project: str, mover: str, *, force: bool) -> Moving:
+    """The whole move. Nothing is written where the project may not leave, or the destination holds something else."""
+    to = there.url
+    leaving = source.run(moving.may_leave(to, force=force))
+    if leaving.moved_to is not None and not leaving.moving:
+        return Moving(to=to)
+    arriving = there.run(moving.prepare(project, source.url, leaving))
+    source.run(moving.announce(to, arriving.moves[-1]))
+    if arriving.arriving_from is None:
+        source.run(moving.leave())
+        return Moving(to=to)
     source.run(moving.settle_down(mover))
-    copied: set[str] = set()
+    copied: dict[str, str] = {}
+    unread: set[str] = set()
     late = 0
-    for attempt in range(10):
-        source.run(moving.freeze(mover, target))
-        names = [name for name in source.run(moving.inventory()) if name not in copied]
-        if attempt and not names:
+    for attempt in range(ROUNDS):
+        stays = source.run(moving.freeze(mover, to))
+        marks = source.run(moving.inventory(stays))
+        names = [name for name, mark in marks.items() if copied.get(name) != mark and name not in unread]
+        if not names and attempt:
             break
-        objects = source.run(moving.read_out(names))
-        there.run(moving.write_in(objects))
-        there.run(moving.compare(objects))
-        copied.update(names)
-        late += len(names) if attempt else 0
-    there.run(moving.open_up(source.url))
-    source.run(moving.leave(target))
-    return Moving(objects=len(copied), late=late)
+        # from the last slot down: in a store that it comes back to, what ended a mailbox goes when all that follows is there
+        names.reverse()
+        for start in range(0, len(names), PORTION):
+            objects, large = source.run(moving.read_out(names[start : start + PORTION]))
+            if not _copy(there, objects, arriving):
+                return Moving(to=to)
+            unread.update(large)
+            late += len(objects) if attempt else 0
+            copied.update((name, marks[name]) for name, _ in objects)
+    else:
+        raise WindlassError("the project goes on changing while it is moved", "stop what writes to it, then run the same move again")
+    if len(arriving.moves) > 1:
+        there.run(moving.reopen_logs())
+    there.run(moving.open_up(arriving, source.run(moving.marker()).planned))
+    source.run(moving.leave())
+    return Moving(to=to, objects=len(copied), late=late, left=tuple(sorted(unread)))
+
+
+def _copy(there: Side, objects: Sequence[tuple[str, bytes]], arriving: Marker) -> bool:
+    """Copy and compare; False where another run of this move was faster, and work goes on at the destination. Raises Lost."""
+    different = there.run(moving.write_in(objects, arriving)) or there.run(moving.compare(objects))
+    if not different:
+        return True
+    if not there.run(moving.is_closed(arriving)):
+        return False
+    what = f"{len(different)} objects at the destination differ, the first is {different[0]}"
+    raise Lost(what, "empty the destination, or choose another; then run the same move again", keys=different[:20])

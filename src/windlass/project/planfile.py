@@ -35,13 +35,21 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         return dict(super().construct_mapping(node, deep=deep))
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML 1.1 would guess at and what `parse` would, so that all readers agree."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 for _tag, _pattern, _first in (
     ("bool", r"(?:true|false)\Z", "tf"),
     ("null", r"(?:null|~|)\Z", ["n", "~", ""]),
     ("int", r"[-+]?[0-9]+\Z", "-+0123456789"),
     ("float", r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\Z", "-+.0123456789"),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+    for _side in (_Loader, _Dumper):
+        _side.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
 
 
@@ -61,6 +69,9 @@ def parse(text: str) -> Any:
         for event in yaml.parse(text, Loader=_Loader):
             if isinstance(event, yaml.AliasEvent):
                 raise UsageError(f"the plan uses a reference (*{event.anchor})", "write it out: references can make a small file huge")
+            tag = getattr(event, "tag", None)
+            if tag is not None:
+                raise UsageError(f"the plan uses a tag ({tag})", "leave it out: a plan is text, numbers and lists")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
                 raise UsageError("the plan is nested too deeply", "a plan is steps, each with plain fields")
@@ -74,20 +85,14 @@ def parse(text: str) -> Any:
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    double = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
-    if double is not None:
-        raise UsageError(f"the plan says {double!r} twice in one place", "keep one of them")
-    return dict(pairs)
+    out: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in out:
+            raise UsageError(f"the plan says {name!r} twice in one place", "keep one of them")
+        out[name] = value
+    return out
 
 
 def dump(plan: dict[str, Any], *, ascii_only: bool = False) -> str:
     """A plan as YAML text that `parse` reads back."""
     return str(yaml.dump(plan, Dumper=_Dumper, sort_keys=False, allow_unicode=not ascii_only, width=100))
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes what YAML 1.1 would guess at, so other readers agree too."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 
 from windlass import effects as fx
 from windlass.config import settle
 from windlass.drivers.sync import World, run
-from windlass.errors import Unidentified, WindlassError
-from windlass.ops.agents import Actor
+from windlass.errors import Unidentified
+from windlass.ops.agents import Actor, act
 from windlass.protocol import keys
 from windlass.protocol.agents import FRESH, LEASE_BEATING, Keeper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Coroutine, Mapping
     from typing import Any, TypeVar
 
     from windlass.config import Settings
     from windlass.effects import Op, Tell
     from windlass.ops.mail import Inbox
+    from windlass.project.heartbeat import Heartbeat
     from windlass.stores.base import Store
 
     T = TypeVar("T")
@@ -37,7 +38,10 @@ class Session:
         self._actor = actor
         self.unseen: Inbox | None = None
         """What was returned as new and is not yet noted as read."""
-        self._beating: threading.Event | None = None
+        self.reading = allocate_lock()
+        """Held while new mail is fetched: threads share one reader."""
+        self._lock = allocate_lock()
+        self._heartbeat: Heartbeat | None = None
 
     @property
     def actor(self) -> Actor:
@@ -79,51 +83,50 @@ class Session:
 
         return aio.run(op, self.world)
 
+    def settle_async(self, op: Op[T], undo: Callable[[T], Op[object]] | None = None) -> Coroutine[Any, Any, T]:
+        """As `run_async`, but never left half done: where the caller is cancelled, its result is undone first."""
+        from windlass.drivers import aio
+
+        return aio.settle(op, self.world, undo)
+
     def become(self, **changes: Any) -> None:
         """Act with other facts from now on, such as an incarnation just taken."""
         self._actor = self.actor.but(**changes)
 
-    def keep_fresh(self) -> None:
-        """Refresh presence from a thread until the session is closed, so that claims live as long as the program does."""
-        if self._beating is not None:
-            return
-        import threading
+    def keep_fresh(self, lease: float | None = None) -> None:
+        """Refresh presence from a thread until the session is closed, so that claims live as long as the program does.
 
-        from windlass.ops.agents import act
+        Four times in the shortest lease there was, in seconds, and at least twice a minute.
+        """
+        with self._lock:
+            if self._heartbeat is None:
+                from windlass.project.heartbeat import Heartbeat
 
-        actor, stop = self.actor, threading.Event()
-        period = min(FRESH / 2, (actor.lease or LEASE_BEATING) / 4)
-
-        def beat() -> None:
-            while not stop.wait(period):
-                try:
-                    run(act(actor, renew=True), self.world)
-                except WindlassError:  # the next claim or completion meets it and says so
-                    continue
-
-        self._beating = stop
-        threading.Thread(target=beat, name="windlass-presence", daemon=True).start()
+                self._heartbeat = Heartbeat(lambda: self.run(act(self.actor, renew=True)))
+        self._heartbeat.at_least_every(min(FRESH / 2, (lease or self.actor.lease or LEASE_BEATING) / 4))
 
     def flush_seen(self) -> None:
         """Note as read what was returned as new."""
-        if self.unseen is not None:
+        inbox = self.unseen
+        if inbox is not None:
             from windlass.ops.mail import seen
 
-            inbox, self.unseen = self.unseen, None
             self.run(seen(self.actor, inbox))
+            self.unseen = None
 
     async def flush_seen_async(self) -> None:
         """As `flush_seen`, on the event loop."""
-        if self.unseen is not None:
+        inbox = self.unseen
+        if inbox is not None:
             from windlass.ops.mail import seen
 
-            inbox, self.unseen = self.unseen, None
             await self.run_async(seen(self.actor, inbox))
+            self.unseen = None
 
     def close(self) -> None:
         """Give threads and connections back."""
-        if self._beating is not None:
-            self._beating.set()
+        if self._heartbeat is not None:
+            self._heartbeat.end()
         self.world.close()
 
 
@@ -144,7 +147,7 @@ def open_session(
     tell: Callable[[Tell], None] = lambda _: None,
 ) -> Session:
     """Open the store that the settings name. Raises StoreError, UsageError."""
-    from windlass.drivers.hints import FileHints
+    from windlass.drivers.hints import FileHints, MemoryHints
     from windlass.stores.wrappers import Prefix
 
     if settings.lease is not None:
@@ -153,7 +156,8 @@ def open_session(
         check_lease(settings.lease)
     base = open_base(settings, create=create)
     scope = f"{base.url}\n{settings.project}"
-    world = World(Prefix(base, settings.project + "/"), FileHints(settings.cache_dir, scope), tell)
+    hints = FileHints(settings.cache_dir, scope) if settings.cache_dir else MemoryHints()
+    world = World(Prefix(base, settings.project + "/"), hints, tell)
     actor = None
     if settings.agent:
         actor = Actor(

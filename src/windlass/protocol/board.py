@@ -23,11 +23,20 @@ class Ready(Record):
     priority: int = 0
     labels: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    seq: int = 0
+    """The step's `seq` when it was written here: who knows a later state of the step need not look at it."""
     extra: Mapping[str, Any] = {}
 
     @classmethod
     def load(cls, f: Fields) -> Self:
-        return cls(name=f.text("name"), priority=f.signed("priority"), labels=f.texts("labels"), needs=f.texts("needs"), extra=f.rest())
+        return cls(
+            name=f.one_name("name"),
+            priority=f.signed("priority"),
+            labels=f.texts("labels"),
+            needs=f.names("needs"),
+            seq=f.whole("seq"),
+            extra=f.rest(),
+        )
 
 
 class Board(Document):

@@ -6,6 +6,7 @@ import json
 from enum import Enum
 
 from windlass.errors import Damaged, FormatTooNew, UsageError
+from windlass.protocol.keys import is_name
 from windlass.record import Record
 
 TYPE_CHECKING = False
@@ -92,6 +93,20 @@ class Fields:
             raise ValueError(f"{self._where}{name} is not a list of strings")
         return tuple(values)
 
+    def one_name(self, name: str) -> str:
+        """A legal name, the part of a key."""
+        value = self.text(name)
+        if not is_name(value):
+            raise ValueError(f"{self._where}{name} is no name")
+        return value
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """A list of legal names."""
+        values = self.texts(name)
+        if not all(is_name(value) for value in values):
+            raise ValueError(f"{self._where}{name} has something that is no name")
+        return values
+
     def objects(self, name: str) -> tuple[Mapping[str, Any], ...]:
         """A list of JSON objects, as they are."""
         values = self._take(name, list, "a list", [])
@@ -150,6 +165,11 @@ class Document(Record):
         """Build from fields. Raises ValueError."""
         raise NotImplementedError
 
+    @property
+    def spare(self) -> int:
+        """Bytes below the largest document that this state must leave free for what may follow it."""
+        return 0
+
     def wrote(self, write_id: str, seq: int) -> bool | None:
         """Whether this or an earlier state was written by `write_id` as number `seq`; None where that cannot be told."""
         if self.write_id == write_id:
@@ -191,8 +211,9 @@ def encode(document: Document) -> bytes:
         body = json.dumps({**head, **_fields(document)}, separators=(",", ":"), allow_nan=False).encode("ascii")
     except RecursionError:
         raise _unwritable(document, "it is nested too deeply") from None
-    if len(body) > MAX_DOCUMENT:
-        raise _unwritable(document, f"it would have {len(body):,} bytes, at most {MAX_DOCUMENT:,} are allowed")
+    limit = MAX_DOCUMENT - document.spare
+    if len(body) > limit:
+        raise _unwritable(document, f"it would have {len(body):,} bytes, at most {limit:,} are allowed")
     return body
 
 

@@ -38,6 +38,11 @@ def check_name(name: str, what: str) -> str:
     )
 
 
+def is_name(name: str) -> bool:
+    """Whether it could name an agent, step, project or label."""
+    return _NAME.match(name) is not None
+
+
 def check_memory_key(key: str) -> str:
     """The key itself. Raises UsageError unless it is names without dots, joined by dots."""
     if len(key) <= MAX_MEMORY_KEY and all(_PART.match(part) for part in key.split(".")):

@@ -57,6 +57,11 @@ def _named(steps: object) -> list[tuple[object, object]]:
     raise UsageError("`steps` is neither a mapping nor a list", "write steps: with a name for each")
 
 
+def checked(name: str, definition: Definition) -> Definition:
+    """A definition as a plan file would give it. Raises UsageError where none could."""
+    return _definition(name, {field: getattr(definition, field) for field in FIELDS})
+
+
 def _definition(name: str, fields: object) -> Definition:
     if fields is None:
         fields = {}
@@ -73,11 +78,11 @@ def _field(name: str, key: str, value: object) -> Any:
     if key in ("title", "description", "acceptance"):
         if isinstance(value, str):
             return value.strip("\n")
-        raise _wrong(name, key, "text")
+        raise _wrong(name, key, "text: put it in quotes")
     if key in ("needs", "labels"):
         if isinstance(value, str):
             value = [value]
-        if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
             return tuple(dict.fromkeys(keys.check_name(one, "step" if key == "needs" else "label") for one in value))
         raise _wrong(name, key, "a list of names")
     if isinstance(value, bool):
@@ -86,7 +91,7 @@ def _field(name: str, key: str, value: object) -> Any:
         if isinstance(value, int) and abs(value) <= 1_000_000:
             return value
         raise _wrong(name, key, "a whole number up to a million")
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float)) and 0 < value < 1e15:
         return float(value)
     raise _wrong(name, key, "a number of seconds")
 

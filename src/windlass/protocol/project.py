@@ -26,6 +26,8 @@ class Marker(Document):
     """The move to `moved_to` has begun and is not complete."""
     arriving_from: str | None = None
     """A move from there to here has begun and is not complete."""
+    moves: tuple[str, ...] = ()
+    """The ids of all moves to and from here, oldest first: both ends of a move keep the same one."""
 
     @classmethod
     def load(cls, f: Fields) -> Self:
@@ -37,6 +39,7 @@ class Marker(Document):
             moved_to=f.maybe_text("moved_to"),
             moving=f.flag("moving"),
             arriving_from=f.maybe_text("arriving_from"),
+            moves=f.texts("moves"),
         )
 
 

@@ -55,7 +55,7 @@ class Claim(Record):
     @classmethod
     def load(cls, f: Fields) -> Self:
         return cls(
-            agent=f.text("agent"),
+            agent=f.one_name("agent"),
             incarnation=f.whole("incarnation"),
             epoch=f.whole("epoch"),
             lease=f.number("lease"),
@@ -171,11 +171,11 @@ class Step(Document):
             title=f.text("title"),
             description=f.text("description"),
             acceptance=f.text("acceptance"),
-            needs=f.texts("needs"),
+            needs=f.names("needs"),
             priority=f.signed("priority"),
             labels=f.texts("labels"),
             max_hold=f.maybe_number("max_hold"),
-            needed_by=f.texts("needed_by"),
+            needed_by=f.names("needed_by"),
             status=f.choice("status", Status, Status.PENDING),
             epoch=f.whole("epoch"),
             claim=f.record("claim", Claim.load),
@@ -188,6 +188,11 @@ class Step(Document):
 
     def wrote(self, write_id: str, seq: int) -> bool | None:
         return any(transition.write_id == write_id for transition in reversed(self.history))
+
+    @property
+    def spare(self) -> int:
+        """A held step can always be finished or released, and any step can be moved."""
+        return 0 if self.moved_to is not None else 64 * 1024 if self.claim is None else 512 * 1024
 
     @property
     def definition(self) -> Definition:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from windlass.protocol.steps import Git
 
 
+NOTE_KEPT = 2000
+"""Characters of a note kept in the history; the handoff keeps it whole."""
+
+
 class Act(Record):
     """Who writes, when by its clock, and the write's id."""
 
@@ -47,6 +51,7 @@ class Held(ClaimLost):
 def _record(step: Step, act: Act, event: str, status: Status, note: str = "", of: str = "", **changes: object) -> Step:
     epoch = changes.get("epoch", step.epoch)
     assert isinstance(epoch, int)
+    note = note if len(note) <= NOTE_KEPT else note[: NOTE_KEPT - 1] + "…"
     line = Transition(
         event=event,
         by=act.agent,
@@ -307,11 +312,10 @@ def defined(step: Step | None, name: str, act: Act, definition: Definition, need
     )
 
 
-def linked(step: Step, act: Act, needed_by: str) -> Step:
-    """With one more step known to wait for it: a help for finding work, no more."""
-    if needed_by in _live(step).needed_by:
-        return step
-    return _record(step, act, "link", step.status, needed_by=tuple(sorted({*step.needed_by, needed_by})))
+def linked(step: Step, act: Act, *needed_by: str) -> Step:
+    """With more steps known to wait for it: a help for finding work, no more."""
+    waiting = tuple(sorted({*_live(step).needed_by, *needed_by}))
+    return step if waiting == step.needed_by else _record(step, act, "link", step.status, needed_by=waiting)
 
 
 def frozen(step: Step, act: Act, to: str) -> Step:

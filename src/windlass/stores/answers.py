@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from windlass.stores.location import Location
 
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired")
-_NO_KEYS = ("/latest/api/token", "/latest/meta-data/", "169.254.170.", "Action=AssumeRoleWithWebIdentity")
-_UNSENT = ("kind: Connect", "dns error", "relative URL without a base")
+_KEYLESS = re.compile(
+    r"The operation lacked valid authentication credentials for path External AWS credential provider:"
+    r"|[^:\n]+: Error performing (?:PUT http://[^/\s]+/latest/api/token|GET http://[^/\s]+/latest/meta-data/iam/\S+"
+    r"|GET http://169\.254\.170\.\S+|POST \S+) in "  # no request of ours is a POST
+)
+_UNSENT = re.compile(r"\bHttpError \{\s*kind: Connect,")  # the library's own verdict; the system's "kind: ConnectionReset" is none
+_NAMELESS = re.compile(r"\bsource: MissingEtag,")
 _DENIED_CODES = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AccessDenied", "AuthFailure")
 _MAYBE_LANDED = (408, 409, 412, 425, 429)
 
@@ -61,16 +66,15 @@ def understand(error: Exception) -> Answer:
     found = re.search(r"status code: (\d{3})", text)
     status = int(found[1]) if found else 301 if "redirect without LOCATION" in text else 0
     code = _field(text, "Code")
-    unsent = any(sign in text for sign in _UNSENT)
     return Answer(
         kind=type(error).__name__,
         status=status,
         code=code,
         region=_region(text),
         skew=_skew(text) if code == "RequestTimeTooSkewed" else None,
-        keyless=any(sign in text.partition("Debug source")[0] for sign in _NO_KEYS),
-        unsent=unsent,
-        nameless="MissingEtag" in text,
+        keyless=bool(_KEYLESS.match(text)),
+        unsent=not status and bool(_UNSENT.search(text)),
+        nameless=not status and bool(_NAMELESS.search(text)),
         why=f"HTTP {status} {code}".strip() if status else _why_no_answer(text),
     )
 
@@ -97,6 +101,7 @@ def _skew(text: str) -> float | None:
 
 
 def _why_no_answer(text: str) -> str:
+    text = re.sub(r"https?://\S+", "", text)  # an object may be called like anything
     for sign, words in (
         ("dns error", "its name is not known"),
         ("ConnectionRefused", "connection refused"),
@@ -105,6 +110,8 @@ def _why_no_answer(text: str) -> str:
         ("timed out", "no answer in time"),
         ("IncompleteMessage", "connection dropped"),
         ("ConnectionReset", "connection dropped"),
+        ("ConnectionAborted", "connection dropped"),
+        ("BrokenPipe", "connection dropped"),
     ):
         if sign in text:
             return words

@@ -80,7 +80,7 @@ def _section(path: str, names: list[str]) -> dict[str, str]:
 
 
 class Provider:
-    """Hands a profile's credentials to obstore, anew when they near their end. `failure` keeps why it could not."""
+    """Hands a profile's credentials to obstore, anew when they near their end. `failure` keeps why it last could not."""
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
@@ -101,6 +101,7 @@ class Provider:
         except (AccessDenied, UsageError) as error:
             self.failure = error
             raise
+        self.failure = None
         from datetime import UTC, datetime, timedelta
 
         expires = None if self._source is None else datetime.now(UTC) + timedelta(seconds=_REFRESH)

@@ -38,9 +38,7 @@ def file_system(path: str, mounts: str = _MOUNTS) -> FileSystem:
     kind = _kind(real, mounts)
     synced = next((name for name in _SYNCED if any(part.startswith(name) for part in real.split("/"))), None)
     if synced:
-        return FileSystem(
-            kind=kind, text=f"lies in a synced folder ({synced}): writers on two machines will not exclude each other", warning=True
-        )
+        return FileSystem(kind=kind, text=f"in a synced folder ({synced}): two machines will not exclude each other", warning=True)
     if not kind:
         return FileSystem(kind="", text="its kind is not known here", warning=False)
     text, warning = _known(kind)
@@ -49,16 +47,16 @@ def file_system(path: str, mounts: str = _MOUNTS) -> FileSystem:
 
 def _known(kind: str) -> tuple[str, bool]:
     if kind in _NETWORK:
-        return "a network file system; locks reach other machines only where it is set up so: let one machine write", True
+        return "network; its locks may not reach other machines: let one of them write", True
     if kind in _SHARED:
-        return "shared with another system (host, container or virtual machine); its locks may not reach the other side", True
+        return "shared with a host or container; locks may not reach the other side", True
     if kind.startswith("fuse") and kind != "fuseblk":
-        return "a program's own file system; whether its locks reach every writer is for that program to say", True
+        return "a program's own; its locks may not reach every writer", True
     if kind in _PASSING:
         return "in memory; all is gone after a restart", True
     if kind == "overlay":
-        return "a container's own layer; it goes with the container, and no other container sees it", True
-    return "local; locks and hard links reach every process of this machine", False
+        return "a container's own layer; it goes when the container goes", True
+    return "local; locks and links reach every process of this machine", False
 
 
 def _kind(real: str, mounts: str) -> str:

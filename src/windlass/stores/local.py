@@ -96,9 +96,9 @@ class LocalStore:
                 raise PutRefused(key)
             staging = own_folder(root, ".tmp")
             try:
-                self._sweep(staging)
                 temporary = _stage(staging, body)
                 try:
+                    self._sweep(staging, temporary)
                     _publish(root, key, staging, temporary, condition)
                 finally:
                     _forget(staging, temporary)
@@ -173,15 +173,18 @@ class LocalStore:
         except OSError as error:
             raise failure(self.root, error) from error
 
-    def _sweep(self, staging: int) -> None:
-        """Once for each store object: remove what writers that crashed left behind."""
+    def _sweep(self, staging: int, fresh: str) -> None:
+        """Once for each store object: remove what writers that crashed left behind, which is older than a `fresh` file by the
+        store's clock; ours may be off, and others' files are in use.
+        """
         if self._swept:
             return
         self._swept = True
+        now = os.stat(fresh, dir_fd=staging, follow_symlinks=False).st_mtime
         with os.scandir(staging) as found:
             for entry in found:
                 try:
-                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > LEFTOVER_AGE:
+                    if now - entry.stat(follow_symlinks=False).st_mtime > LEFTOVER_AGE:
                         os.unlink(entry.name, dir_fd=staging)
                 except OSError:  # somebody else swept it, or it is no file of ours
                     continue
@@ -237,21 +240,21 @@ def _settle(folder: int, key: str) -> None:
 
 
 def _link(root: int, key: str, staging: int, temporary: str, folder: int, name: str) -> None:
-    os.utime(temporary, dir_fd=staging)  # the store's clock tells when an object appeared, not when its bytes were staged
+    lock = _lock(root, key)  # a link needs none, but a writer that may not link has to look before it renames
     try:
-        os.link(temporary, name, src_dir_fd=staging, dst_dir_fd=folder, follow_symlinks=False)
-    except FileExistsError:
-        raise PutRefused(key) from None
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise _unless_definite(error, key) from error
-        lock = _lock(root, key)  # without hard links every writer of this file system comes here, so the lock decides
+        os.utime(temporary, dir_fd=staging)  # the store's clock tells when an object appeared, not when its bytes were staged
         try:
+            os.link(temporary, name, src_dir_fd=staging, dst_dir_fd=folder, follow_symlinks=False)
+        except FileExistsError:
+            raise PutRefused(key) from None
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise _unless_definite(error, key) from error
             if status_of(folder, name):
                 raise PutRefused(key) from None
             _rename(staging, temporary, folder, name, key)
-        finally:
-            _unlock(lock)
+    finally:
+        _unlock(lock)
 
 
 def _replace(root: int, key: str, staging: int, temporary: str, folder: int, name: str, condition: Condition) -> None:
@@ -265,10 +268,12 @@ def _replace(root: int, key: str, staging: int, temporary: str, folder: int, nam
             if sha256_hex(body) != condition.version:
                 raise PutRefused(key)
         os.utime(temporary, dir_fd=staging)
-        before = status_of(folder, name)
+        # a listing shows no version, so a replace must show in the time, whatever the clock; but a write without
+        # a condition is how one learns the time
+        before = status_of(folder, name) if isinstance(condition, IfMatch) else None
         if before:
             fresh = os.stat(temporary, dir_fd=staging, follow_symlinks=False)
-            if fresh.st_mtime_ns <= before.st_mtime_ns:  # a coarse or turned-back clock: a change must still show
+            if fresh.st_mtime_ns <= before.st_mtime_ns:  # a coarse or turned-back clock
                 os.utime(temporary, ns=(fresh.st_atime_ns, before.st_mtime_ns + 1000), dir_fd=staging)
         _rename(staging, temporary, folder, name, key)
     finally:

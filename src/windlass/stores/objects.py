@@ -83,10 +83,10 @@ class S3Store:
                     raise
                 done = obstore.put(self._client, key, body, mode=mode, use_multipart=False)
         except _FAILURES as error:
-            if self._provider and self._provider.failure:
+            answer = answers.understand(error)
+            if answer.keyless and self._provider and self._provider.failure:
                 raise self._provider.failure from None
-            replacing = isinstance(condition, IfMatch)
-            raise answers.of_put(answers.understand(error), self.place, self._profile, key, replacing) from None
+            raise answers.of_put(answer, self.place, self._profile, key, isinstance(condition, IfMatch)) from None
         return self._version(done["e_tag"])
 
     def delete(self, key: str) -> None:
@@ -217,7 +217,7 @@ class S3Store:
                 return action(client)
             except _FAILURES as error:
                 answer = answers.understand(error)
-                if self._provider and self._provider.failure:
+                if answer.keyless and self._provider and self._provider.failure:
                     raise self._provider.failure from None
                 if self._moved_region(answer, client):
                     continue

@@ -82,8 +82,8 @@ def probe(
     timed = _Timed(store)
     prober = _Prober(timed, prefix, racers, rounds, tell, patience)
     findings: list[Finding] = []
+    offset = prober.begin()
     try:
-        offset = prober.begin()
         for name, check in prober.checks().items():
             tell(name.replace("_", " "), len(findings), len(prober.checks()))
             findings.append(_carry_out(name, check))
@@ -142,10 +142,11 @@ class _Prober:
         before = time.time()
         try:
             self.put("time", b"1", Always())
+            after = time.time()
+            found = self.read("time")
         except PutUnclear as error:
+            self.remove(f"{self.prefix}time")
             raise StoreError("the store gives no clear answer to a plain write", f"run it again; {error}") from error
-        after = time.time()
-        found = self.read("time")
         self.started = time.monotonic()
         if found is None:
             return None
@@ -293,7 +294,7 @@ class _Prober:
             self.put("time", str(time.monotonic()).encode(), Always())
             found = self.read("time")
             if found is not None and found.modified > self.first:
-                return "modification times move on with each overwrite"
+                return "modification times move on"
             if time.monotonic() - self.started > self.patience:
                 raise Broken("the modification time does not move on: nobody could tell a dead agent from a live one")
             time.sleep(min(0.25, self.patience / 10))

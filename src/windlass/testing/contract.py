@@ -233,6 +233,15 @@ class StoreContract:
             self.store.put("one", str(time.monotonic()).encode(), Always())
         assert self.get("one").modified > before
 
+    def test_a_replace_shows_in_a_listing(self) -> None:
+        version = self.store.put("one", b"start", IfAbsent())
+        marks = set()
+        for turn in range(20):
+            version = self.store.put("one", b"%05d" % turn, IfMatch(version=version))
+            (entry,) = self.store.list("").entries
+            marks.add((entry.version, entry.modified))
+        assert len(marks) == 20, "by its version, or else by its time"
+
     def test_of_racing_creates_one_wins(self) -> None:
         for turn in range(5):
             key = f"race/{turn}"

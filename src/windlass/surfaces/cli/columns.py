@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from windlass.surfaces.present import Styled, clean, duration, one_line, styled
+from windlass.surfaces.present import clean, duration, one_line, styled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,19 +30,18 @@ def columns(out: Output, head: Sequence[str], rows: Sequence[Sequence[object]], 
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]) - 1)]
     room = max(20, WIDTH - len(indent) - sum(width + 2 for width in widths))
     for number, row in enumerate(cells):
-        padded = [cell.ljust(width) + "  " for cell, width in zip(row, widths, strict=False)]
-        pieces: list[Piece] = [styled(cell, STATE_STYLES[cell.strip()]) if cell.strip() in STATE_STYLES else cell for cell in padded]
-        last = one_line(row[-1], room)
+        filled = max((i for i, cell in enumerate(row) if cell), default=0)
+        last = one_line(row[filled], room) if filled == len(widths) else row[filled]
+        pieces: list[Piece] = [_coloured(cell, width + 2) for cell, width in zip(row[:filled], widths, strict=False)]
         if head and number == 0:
-            out.text(styled(indent + "".join(padded) + last, "dim"))
+            out.text(styled(out.render(indent, *pieces, last), "dim"))
         else:
-            out.text(indent, *(pieces if last else _stripped(pieces)), last)
+            out.text(indent, *pieces, _coloured(last, 0))
 
 
-def _stripped(pieces: Sequence[Piece]) -> list[Piece]:
-    """Without the blanks that would end the line."""
-    last = pieces[-1]
-    return [*pieces[:-1], last.but(text=last.text.rstrip()) if isinstance(last, Styled) else last.rstrip()]
+def _coloured(cell: str, width: int) -> Piece:
+    style = STATE_STYLES.get(cell)
+    return styled(cell.ljust(width), style) if style else cell.ljust(width)
 
 
 def more(out: Output, number: int, what: str, how: str) -> None:

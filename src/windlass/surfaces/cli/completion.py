@@ -58,10 +58,7 @@ def bash() -> str:
         valued = "|".join(flag for option in options if option.valued for flag in option.names)
         flags = " ".join(flag for option in options for flag in option.names)
         chosen = "".join(f' {"|".join(o.names)}) words="{" ".join(o.choices)}";;' for o in options if o.choices)
-        cases.append(
-            f'    "{name}") flags="{flags}" words="{" ".join(words)}"\n'
-            f'      case "$prev" in{chosen} {valued}) return;; esac;;'
-        )
+        cases.append(f'    "{name}") flags="{flags}" words="{" ".join(words)}"\n      case "$prev" in{chosen} {valued}) return;; esac;;')
     groups = "|".join(GROUPS)
     seconds = "\n".join(f'    {group}) words="{" ".join(_second_words(group))}";;' for group in GROUPS)
     return f"""# windlass completion for bash: eval "$(windlass completion bash)"
@@ -110,8 +107,11 @@ def zsh() -> str:
     seconds = []
     for group in GROUPS:
         inner = " ".join(_quote(f"{word}:{text}") for word, text in _second_words(group).items())
-        seconds.append(f"    {group}) if (( CURRENT == 2 )); then local -a inner; inner=({inner})\n        _describe command inner; return; fi\n"
-                       '        name="$name $words[2]"; shift words; (( CURRENT-- ));;')  # fmt: skip
+        seconds.append(
+            f"    {group}) if (( CURRENT == 2 )); then local -a inner; inner=({inner})\n"
+            "        _describe command inner; return; fi\n"
+            '        name="$name $words[2]"; shift words; (( CURRENT-- ));;'
+        )
     return f"""#compdef windlass
 # windlass completion for zsh: windlass completion zsh > "${{fpath[1]}}/_windlass", or: eval "$(windlass completion zsh)"
 _windlass() {{
@@ -145,31 +145,42 @@ def fish() -> str:
     """One `complete` line for each word and option."""
     lines = [
         "# windlass completion for fish: windlass completion fish > ~/.config/fish/completions/windlass.fish",
-        "function __windlass_is; set -l words (commandline -opc); set -e words[1]; set -l found",
-        "  set -l skip 0",
-        "  for word in $words",
-        "    if test $skip = 1; set skip 0; continue; end",
-        "    switch $word; case --store --project --agent; set skip 1; case '-*'; case '*'; set -a found $word; end",
+        "function __windlass_command",
+        "  set -l found",
+        "  set -l skip 1",  # the command's own name
+        "  for word in (commandline -opc)",
+        "    if test $skip = 1",
+        "      set skip 0",
+        "      continue",
+        "    end",
+        "    switch $word",
+        "      case --store --project --agent",
+        "        set skip 1",
+        "      case '-*'",
+        "      case '*'",
+        "        set -a found $word",
+        f"        if test (count $found) = 2; or not contains -- $word {' '.join(GROUPS)}",
+        "          break",
+        "        end",
+        "    end",
         "  end",
-        '  test (count $found) -ge (count $argv); and test "$found[1..'
-        '(count $argv)]" = "$argv"; or test (count $argv) = 0 -a (count $found) = 0',
+        '  echo "$found"',
         "end",
-        "function __windlass_next; set -l words (commandline -opc); set -e words[1]; set -l found",
-        "  set -l skip 0",
-        "  for word in $words",
-        "    if test $skip = 1; set skip 0; continue; end",
-        "    switch $word; case --store --project --agent; set skip 1; case '-*'; case '*'; set -a found $word; end",
-        "  end",
-        '  test "$found" = "$argv"',
+        "function __windlass_is",
+        '  test (__windlass_command) = "$argv"',
         "end",
         "complete -c windlass -f",
     ]
-    lines += [f"complete -c windlass -n '__windlass_next' -a {word} -d {_fish(text)}" for word, text in _first_words().items()]
+    lines += [f"complete -c windlass -n '__windlass_is' -l {flag} -r" for flag in ("store", "project", "agent")]
+    lines += [f"complete -c windlass -n '__windlass_is' -l {flag}" for flag in ("json", "version", "help")]
+    lines += [f"complete -c windlass -n '__windlass_is' -a {word} -d {_fish(text)}" for word, text in _first_words().items()]
     for group in GROUPS:
-        lines += [f"complete -c windlass -n '__windlass_next {group}' -a {w} -d {_fish(t)}" for w, t in _second_words(group).items()]
+        lines += [
+            f"complete -c windlass -n '__windlass_is {group}' -a {word} -d {_fish(text)}" for word, text in _second_words(group).items()
+        ]
     for name in TABLE:
         options, words = options_of(name)
-        lines += [f"complete -c windlass -n '__windlass_next {name}' -a {word}" for word in words]
+        lines += [f"complete -c windlass -n '__windlass_is {name}' -a {word}" for word in words]
         for option in options:
             flags = " ".join(f"-l {flag[2:]}" if flag.startswith("--") else f"-s {flag[1:]}" for flag in option.names)
             values = f" -x -a '{' '.join(option.choices)}'" if option.choices else " -r -F" if option.valued else ""

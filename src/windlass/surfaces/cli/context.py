@@ -145,6 +145,8 @@ class Context:
 
         try:
             return json.loads(text, parse_constant=_no_constant)
+        except RecursionError:
+            raise UsageError(f"{what} is nested too deeply", "make it flatter") from None
         except ValueError as error:
             raise UsageError(f"{what} is not JSON: {error}", "quote it for your shell, like '{\"tests\": 12}'") from None
 

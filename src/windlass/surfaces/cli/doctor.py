@@ -63,11 +63,15 @@ def _show(context: Context, report: Report) -> None:
         sign, colour = SIGNS[one.mark.value]
         out.text(styled(sign, colour), f" {one.text}")
     kinds = ", ".join(f"{kind} {1000 * seconds:.1f} ms" for kind, seconds in report.latency.items())
-    out.text(styled("·", "dim"), f" median of one request at a time: {kinds}")
+    out.text(styled("·", "dim"), f" a request takes (median): {kinds}")
     offset = report.clock_offset
     if offset is not None:
         off = abs(offset) > CLOCK
-        how = "agrees with the store's" if abs(offset) < 2 else f"is {duration(abs(offset))} {'ahead of' if offset > 0 else 'behind'} the store's"
+        how = (
+            "agrees with the store's"
+            if abs(offset) < 2
+            else f"is {duration(abs(offset))} {'ahead of' if offset > 0 else 'behind'} the store's"
+        )
         harm = "; claims do not depend on it, but times in `log` do" if off else ""
         out.text(styled("!", "yellow") if off else styled("·", "dim"), f" this machine's clock {how}{harm}")
     out.text()

@@ -41,8 +41,8 @@ def _options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--follow",
         action="store_true",
-        help="go on, until Ctrl-C. It lists the project at each look: five LIST requests, every 0.15 s at first and less often "
-        "the longer it goes (about $0.03 an hour on S3); wait-for and inbox --wait cost far less",
+        help="go on, until Ctrl-C. Each look lists the project, in five LIST requests: every 0.15 s after an event, then less often, "
+        "down to once a minute. On S3 that is a cent an hour when all is quiet, 60 when busy; wait-for and inbox --wait cost far less",
     )
 
 

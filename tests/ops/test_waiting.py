@@ -1,0 +1,107 @@
+"""Waiting: soon at first, rarely later, one conditional read a poll, whatever the clocks do."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.ops.planned import a_step, finish, plant
+from tests.ops.world import DAY, HOUR, Agent, Place, error_of
+
+from windlass import effects as fx
+from windlass.errors import TimedOut
+from windlass.ops import steps, waiting
+from windlass.ops.waiting import FIRST, MOST, SHARE, Pace
+from windlass.protocol import keys
+
+if TYPE_CHECKING:
+    from windlass.effects import Op
+
+
+@pytest.fixture
+def place() -> Place:
+    return Place()
+
+
+@pytest.fixture
+def ann(place: Place) -> Agent:
+    return place.agent("ann").warm()
+
+
+def polling(seconds: float) -> Op[list[Pace]]:
+    pace = yield from waiting.begin()
+    paces = [pace]
+    while pace.waited < seconds:
+        pace = yield from waiting.pause(pace, seconds)
+        paces.append(pace)
+    return paces
+
+
+def test_delays_grow_with_the_time_waited(ann: Agent) -> None:
+    paces = ann.do(polling(2 * HOUR))
+    for before, after in pairwise(paces):
+        delay = after.waited - before.waited
+        assert delay <= max(FIRST, SHARE * before.waited) + 1e-3
+        assert delay <= MOST + 1e-3
+    delays = [after.waited - before.waited for before, after in pairwise(paces[:-1])]
+    assert delays[0] == pytest.approx(0.15, abs=1e-3)
+    assert max(delays) == pytest.approx(60, abs=1e-3)
+    assert paces[-1].waited == pytest.approx(2 * HOUR, abs=1e-3), "never beyond the limit"
+    assert ann.slept == pytest.approx(2 * HOUR, abs=1e-3)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, 0.01])
+def test_a_short_limit_is_kept(ann: Agent, seconds: float) -> None:
+    ann.do(waiting.pause(Pace(waited=0.0, last=ann.place.now), seconds))
+    assert ann.slept == max(0.0, seconds)
+
+
+@pytest.mark.parametrize("jump", [DAY, -DAY, HOUR, -HOUR])
+def test_a_clock_that_jumps_counts_as_the_sleep_alone(place: Place, ann: Agent, jump: float) -> None:
+    pace = ann.do(waiting.pause(Pace(waited=100.0, last=place.now - jump), None))
+    assert pace.waited == pytest.approx(105.0)
+    assert pace.last == pytest.approx(place.now)
+
+
+def test_a_sleep_that_ends_early_is_counted_as_it_was(place: Place, ann: Agent) -> None:
+    ann.world._sleep = lambda seconds: place.pass_(seconds / 2)
+    assert ann.do(waiting.pause(Pace(waited=100.0, last=place.now), None)).waited == pytest.approx(102.5)
+
+
+def waits(agent: Agent, *names: str, **more: Any) -> Any:
+    return agent.do(steps.wait_for(names, **more))
+
+
+def test_an_idle_wait_is_one_conditional_read_a_poll_and_step(place: Place, ann: Agent) -> None:
+    plant(place, [a_step("a", agent="bob"), a_step("b", agent="bob", needed_by=("a",)), a_step("done")])
+    looked: list[tuple[float, fx.Effect]] = []
+    perform = ann.world.perform
+
+    def noting(effect: fx.Effect) -> Any:
+        looked.append((place.now, effect))
+        return perform(effect)
+
+    ann.world.perform = noting  # type: ignore[method-assign]
+    start = place.now
+    ann.counting.reset()
+    error_of(TimedOut, lambda: waits(ann, "a", "b", timeout=1800.0))
+    gathers = [(at, effect) for at, effect in looked if isinstance(effect, fx.Gather)]
+    for at, effect in gathers[1:]:
+        assert [(one.key, one.unless is not None) for one in effect.effects] == [(keys.step("a"), True), (keys.step("b"), True)], at  # type: ignore[attr-defined]
+    times = [at - start for at, _ in gathers]
+    assert all(b - a <= max(0.15, 0.05 * a) + 1e-3 for a, b in pairwise(times))
+    assert len(times) < 200
+    requests = [one for one in ann.counting.requests if one.outcome != "unchanged"]
+    assert len(requests) == 2, "the first look alone"
+    assert {one.kind for one in ann.counting.requests} == {"get"}
+
+
+def test_what_is_complete_is_asked_for_no_more(place: Place, ann: Agent) -> None:
+    bob = place.agent("bob").warm()
+    for name in ("a", "b"):
+        bob.do(steps.claim(bob.actor, name))
+    finish(bob, "a")
+    ann.counting.reset()
+    error_of(TimedOut, lambda: waits(ann, "a", "b", timeout=30.0))
+    assert len([one for one in ann.counting.requests if one.key == keys.step("a")]) == 1
