@@ -347,6 +347,14 @@ def received(world: Team) -> Any:
     return mail.ack(world.me, "ann:0")
 
 
+def minute(world: Team) -> Any:
+    """A look for new mail a minute after the last one."""
+    world.done(mail.unread(world.me))
+    world.place.pass_(60)
+    world.done(act(world.me))
+    return mail.unread(world.me)
+
+
 COSTS: dict[str, list[Callable[[Team], Any]]] = {
     "claim an undeclared step, won": [lambda w: steps.claim(w.me, "s")],
     "claim where a plan was applied, won": [Team.planned],
@@ -360,7 +368,7 @@ COSTS: dict[str, list[Callable[[Team], Any]]] = {
         lambda w: again(lambda w: mail.send(w.me, "bob", "x"))(w) and mail.send(w.me, "bob", "x", ident="k"),
         again(lambda w: mail.send(w.me, "bob", "x", ident="k")),
     ],
-    "inbox --new, nothing new": [again(lambda w: mail.unread(w.me))],
+    "inbox --new, nothing new": [again(lambda w: mail.unread(w.me)), minute],
     "ack": [received],
     "next, any number of steps": [ready],
     "presence": [lambda w: act(w.me, renew=True)],

@@ -10,7 +10,6 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-
 from tests.e2e.cli import Cli
 
 if TYPE_CHECKING:
@@ -28,14 +27,15 @@ KILLED = """
 import os, signal, sys
 from windlass.stores.wrappers import Counting
 
-left = int(sys.argv.pop(1))
+kind, part, left = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1))
 
-def count(self, kind, key, call, inner=Counting._count):
+def count(self, asked, key, call, inner=Counting._count):
     global left
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    left -= 1
-    return inner(self, kind, key, call)
+    if asked == kind and part in key:
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return inner(self, asked, key, call)
 
 Counting._count = count
 from windlass.project import session
@@ -44,7 +44,26 @@ session.open_base = lambda *args, **options: Counting(plain(*args, **options))
 from windlass.surfaces.cli import main
 sys.exit(main(sys.argv[1:]))
 """
-"""A `windlass` that is killed before its n-th request to any store."""
+"""A `windlass` that is killed before its n-th request of a kind to any store, whose key holds some text."""
+
+POINTS = {
+    "before the destination is closed": ("put", "demo/windlass.json", 1),
+    "before the source tells of the move": ("put", "demo/windlass.json", 2),
+    "while steps are frozen": ("put", "demo/steps/", 2),
+    "while mailboxes are ended": ("put", "demo/mail/", 2),
+    "while objects are copied": ("put", "demo/steps/", 6),
+    "while objects are compared": ("get", "demo/steps/", 10),
+    "before the destination opens": ("put", "demo/windlass.json", 3),
+    "before the source knows that it is done": ("put", "demo/windlass.json", 4),
+}
+HALF = POINTS["while objects are copied"]
+
+
+def killed(cli: Cli, store: str, point: tuple[str, str, int]) -> None:
+    """A move that is killed there."""
+    argv = [sys.executable, "-c", KILLED, point[0], point[1], str(point[2]), "move", store, "--force"]
+    done = subprocess.run(argv, cwd=cli.cwd, env=cli.env("ada"), capture_output=True, text=True, check=False)
+    assert done.returncode == -9, (done.stdout, done.stderr)
 
 
 def begun(cli: Cli) -> None:
@@ -120,8 +139,10 @@ def test_a_project_moves_to_a_bucket_in_the_middle_of_its_plan(cli: Cli, s3_url:
     ):
         said = fail(cli, *args, agent="ben", code=1)
         assert f"this project moved to '{s3_url}'" in said, args
-    assert s3_url in cli.ok("status", agent="ben").out
-    assert s3_url in cli.ok("whoami", agent="ben").out
+    for look in ("status", "whoami"):
+        assert "this project moved to" in cli.ok(look, agent="ben").out
+        assert cli.json(look, agent="ben")["moved_to"] == s3_url
+    assert f"export WINDLASS_STORE='{s3_url}'" in cli.ok("whoami", agent="ben").out
     facts = json.loads(fail(cli, "next", "--json", agent="ben", code=1))
     assert (facts["error"], facts["to"]) == ("moved", s3_url)
 
@@ -144,18 +165,10 @@ def test_the_words_that_a_late_command_is_told_work_in_a_shell(cli: Cli, s3_url:
         assert shlex.split(found.group(1)) == ["init", "--store", s3_url]
 
 
-@pytest.mark.parametrize("at", [1, 4, 8, 20, 40, 70, 110, 140])
-def test_a_move_that_is_killed_is_finished_by_running_it_again(cli: Cli, s3_url: str, at: int) -> None:
+@pytest.mark.parametrize("point", POINTS)
+def test_a_move_that_is_killed_is_finished_by_running_it_again(cli: Cli, s3_url: str, point: str) -> None:
     begun(cli)
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(at), "move", s3_url, "--force"],
-        cwd=cli.cwd,
-        env=cli.env("ada"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert killed.returncode == -9, (killed.stdout, killed.stderr)
+    killed(cli, s3_url, POINTS[point])
     cli.ok("move", s3_url, "--force", agent="ada")
     finished(elsewhere(cli, s3_url), {"build": "ada", "test": "ben"})
     assert "moved to" in fail(cli, "next", agent="ben", code=1)
@@ -163,10 +176,7 @@ def test_a_move_that_is_killed_is_finished_by_running_it_again(cli: Cli, s3_url:
 
 def test_a_killed_move_leaves_nobody_in_doubt(cli: Cli, s3_url: str) -> None:
     begun(cli)
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, "70", "move", s3_url, "--force"], cwd=cli.cwd, env=cli.env("ada"), capture_output=True, check=False
-    )
-    assert killed.returncode == -9
+    killed(cli, s3_url, HALF)
     assert "moved to" in fail(cli, "next", agent="ben", code=1)
     half = fail(elsewhere(cli, s3_url), "next", agent="ben", code=1)
     assert "is being moved here" in half

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -12,22 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.e2e.cli import Cli, Result, end
+from tests.e2e.cli import SRC, Cli, Result, end
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+CLOCK_OFF = str(Path(__file__).with_name("clock_off"))
 RACERS = str(Path(__file__).with_name("racers.py"))
 AGENTS, ROUNDS = 50, 40
 
 
 def start(
-    cli: Cli, agents: Sequence[str], commands: Sequence[Sequence[str]], *, together: bool, before: Sequence[str] = ()
+    cli: Cli, agents: Sequence[str], commands: Sequence[Sequence[str]], *, together: bool, env: Mapping[str, str] | None = None
 ) -> subprocess.Popen[str]:
     """Begin a life for each agent, in one process each."""
     process = subprocess.Popen(
-        [*before, sys.executable, RACERS],
-        cwd=cli.cwd, env=cli.env(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, RACERS],
+        cwd=cli.cwd, env=cli.env(more=env), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdin
     process.stdin.write(json.dumps({"agents": list(agents), "commands": list(commands), "together": together}))
@@ -114,13 +114,12 @@ def test_senders_at_once_and_each_reader_sees_each_message_once(
     senders = [f"agent-{one}" for one in range(number)]
     commands = [["send", ("designer", "_broadcast")[one % 2], f"{one} from {{agent}}", "--json"] for one in range(messages)]
     # One sender's clock is an hour ahead on the local store; a bucket would refuse its signature.
-    faketime = shutil.which("faketime") if kind == "local" else None
-    shifted = ["env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1", "FAKE_UTIME=1", faketime, "-f", "+3600s"] if faketime else []
+    ahead = {"CLOCK_OFF": "3600", "PYTHONPATH": f"{CLOCK_OFF}:{SRC}"} if kind == "local" else None
     with ThreadPoolExecutor() as pool:
         wanted = {reader: number * messages // (1 if reader == "designer" else 2) for reader in readers}
         reading = {reader: pool.submit(read_all, cli, reader, wanted[reader]) for reader in readers}
         most = start(cli, senders[1:], commands, together=False)
-        sent = lives(start(cli, senders[:1], commands, together=False, before=shifted)) | lives(most)
+        sent = lives(start(cli, senders[:1], commands, together=False, env=ahead)) | lives(most)
         assert not [send for sends in sent.values() for send in sends if send.code or send.err]
         ids = {send.json["id"] for sends in sent.values() for send in sends}
         assert len(ids) == number * messages

@@ -30,8 +30,8 @@ signal.set_wakeup_fd(told)  # a byte for each delivery, however close they come
 for name in sys.argv[1:]:
     signal.signal(getattr(signal, name), lambda *_: None)
 os.write(1, b"up\\n")
-line = b""
-while line != b"end\\n":
+line = b"-"
+while line not in (b"end\\n", b""):
     for ready in select.select([0, got], [], [])[0]:
         if ready == got:
             for number in os.read(got, 100):

@@ -10,22 +10,22 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.e2e.cli import Cli, Result, end
+from tests.e2e.cli import SRC, Cli, Result, end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 LEASE = 5.0
 """Seconds: the shortest lease."""
-LATEST = 20.0
+LATEST = 40.0
 """Seconds after which a dead one's step must have changed hands, on a busy machine too."""
 FAKETIME = shutil.which("faketime")
 
-OFF = {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1", "FAKE_UTIME": "1"}
-"""Only the process's own clock is off: files get and show the kernel's time, as they would from a server."""
+CLOCK_OFF = str(Path(__file__).with_name("clock_off"))
 
 HOLDER = """
 import sys
@@ -40,10 +40,11 @@ for line in sys.stdin:
 class Holder:
     """An agent that claims a step and then is stopped, goes on late, or has a clock that is off."""
 
-    def __init__(self, cli: Cli, name: str, before: Sequence[str] = ()) -> None:
+    def __init__(self, cli: Cli, name: str, hours: int = 0) -> None:
+        before, env = shifted(cli, hours)
         self.process = subprocess.Popen(
             [*before, sys.executable, "-c", HOLDER],
-            cwd=cli.cwd, env=cli.env(name, OFF), text=True,
+            cwd=cli.cwd, env=cli.env(name, env), text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
 
@@ -69,10 +70,14 @@ class Holder:
         return end(self.process).err
 
 
-def shifted(hours: int) -> list[str]:
-    """A prefix that puts a command's clock off."""
-    assert FAKETIME
-    return [FAKETIME, "-f", f"{hours * 3600:+}s"]
+def shifted(cli: Cli, hours: int) -> tuple[list[str], dict[str, str]]:
+    """What to put before a command, and into its environment, to put its clock off."""
+    if not hours:
+        return [], {}
+    if "://" in cli.store:
+        assert FAKETIME
+        return [FAKETIME, "-f", f"{hours * 3600:+}s"], {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    return [], {"CLOCK_OFF": str(hours * 3600), "PYTHONPATH": f"{CLOCK_OFF}:{SRC}"}
 
 
 def take_over(cli: Cli, step: str, claim: Callable[[], Result]) -> None:
@@ -80,7 +85,7 @@ def take_over(cli: Cli, step: str, claim: Callable[[], Result]) -> None:
     began = time.monotonic()
     while (done := claim()).code == 3:
         assert time.monotonic() < began + LATEST, f"{step} is kept for ever"
-        time.sleep(0.5)
+        time.sleep(1.0)
     assert done.code == 0, (step, done)
     assert time.monotonic() - began > LEASE, f"{step} was taken over too early"
     assert done.json["taken_from"] == f"holder-{step}"
@@ -110,7 +115,7 @@ def holders_clock(hours: int) -> Callable[[Cli, str], None]:
     """A holder whose clock is off keeps its step as long as its lease, and no longer."""
 
     def scenario(cli: Cli, step: str) -> None:
-        holder = Holder(cli, f"holder-{step}", shifted(hours))
+        holder = Holder(cli, f"holder-{step}", hours)
         assert holder.run("claim", step, "--lease", str(LEASE)) == 0
         take_over(cli, step, heir(cli, step))
         assert holder.run("complete", step, "--note", "late") == 3
@@ -126,8 +131,9 @@ def heirs_clock(hours: int) -> Callable[[Cli, str], None]:
         cli.ok("claim", step, "--lease", str(LEASE), agent=f"holder-{step}")
 
         def claim() -> Result:
-            command = [*shifted(hours), sys.executable, "-m", "windlass", "claim", step, "--json"]
-            done = subprocess.run(command, cwd=cli.cwd, env=cli.env(f"heir{hours}", OFF), capture_output=True, text=True)
+            before, env = shifted(cli, hours)
+            command = [*before, sys.executable, "-m", "windlass", "claim", step, "--json"]
+            done = subprocess.run(command, cwd=cli.cwd, env=cli.env(f"heir{hours}", env), capture_output=True, text=True)
             return Result(done.returncode, done.stdout, done.stderr)
 
         take_over(cli, step, claim)
@@ -140,7 +146,7 @@ def alive_with_a_clock_off(hours: int) -> Callable[[Cli, str], None]:
     """Signs of life count whatever clock their sender has: nobody takes a step whose holder beats."""
 
     def scenario(cli: Cli, step: str) -> None:
-        holder = Holder(cli, f"holder-{step}", shifted(hours))
+        holder = Holder(cli, f"holder-{step}", hours)
         assert holder.run("claim", step, "--lease", str(LEASE)) == 0
         for _ in range(6):
             time.sleep(1.5)
@@ -208,9 +214,13 @@ def test_a_lease_runs_out_by_the_stores_clock_and_fences_the_late(everywhere: Cl
     together(everywhere, EVERYWHERE)
 
 
-@pytest.mark.skipif(not FAKETIME, reason="faketime is not installed (apt-get install faketime)")
-def test_a_clock_that_is_an_hour_off_neither_loses_nor_immortalises_a_claim(cli: Cli) -> None:
-    together(cli, SHIFTED)
+def test_a_clock_that_is_an_hour_off_neither_loses_nor_immortalises_a_claim(everywhere: Cli) -> None:
+    if "://" in everywhere.store:
+        if not FAKETIME:
+            pytest.skip("faketime is not installed (apt-get install faketime)")
+        if os.environ.get("WINDLASS_TEST_S3_URL"):
+            pytest.skip("a real bucket refuses requests signed an hour off")
+    together(everywhere, SHIFTED)
 
 
 def test_an_agent_killed_and_restarted_finds_where_it_stood(everywhere: Cli) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.ops.interleave import explore
 from tests.ops.world import WAYS, Agent, Between, Place, error_of, stop_before
 
+from windlass import effects as fx
 from windlass.errors import AccessDenied, FormatTooNew, Indeterminate, Moved, PutRefused, StoreFull, Unavailable
 from windlass.ops import logs
 from windlass.protocol import keys
@@ -165,6 +166,7 @@ def test_a_gap_with_islands_in_it_is_filled(place: Place, ann: Agent, bob: Agent
 def test_others_may_write_into_a_gap_while_it_is_filled(place: Place, ann: Agent, bob: Agent) -> None:
     fill(place, 3)
     believe(ann, 10)
+    believe(bob, 3)
     Between(ann, lambda: [append(bob, f"bob {n}") for n in range(4)], lands=True)
     append(ann, "mine")
     assert [text for text in texts(bob) if text] == ["0", "1", "2", "bob 0", "bob 1", "bob 2", "bob 3", "mine"]
@@ -326,3 +328,88 @@ def test_two_senders_in_every_order(believed: tuple[int, int]) -> None:
         assert said[:2] == ["0", "1"]
 
     assert explore(begin, end) > 1
+
+
+def test_what_a_dead_sender_left_beyond_the_end_is_read_after_the_next_send() -> None:
+    """Its hint was from before a restore; it died anywhere, also before it filled the gap. The others know nothing."""
+    for length, beyond in ((6, 3), (0, 3), (40, 30), (70, 100), (300, 5), (1100, 5)):
+        at, ended = 0, False
+        while not ended:
+            place = Place()
+            ann, bob, eve = place.agent("ann"), place.agent("bob"), place.agent("eve")
+            fill(place, length)
+            believe(ann, length + beyond)
+            ended = not stop_before(logs.append(BOX, Message(text="mine")), ann, at)
+            landed = ["mine"] if place.store.get(keys.slot(BOX, length + beyond)) else []
+            append(bob, "bob")
+            append(bob, "bob again")
+            append(eve, "eve")
+            said = [text for text in texts(place.agent("reader")) if text]
+            assert sorted(said) == sorted([*map(str, range(length)), *landed, "bob", "bob again", "eve"]), (length, beyond, at)
+            at += 1
+        assert at > 3
+
+
+def test_a_gap_is_filled_before_anything_else(place: Place, ann: Agent) -> None:
+    fill(place, 3)
+    believe(ann, 6)
+    ann.spoil(Fault.LOSE_ANSWER, key=keys.slot(BOX, 6))
+    assert append(ann, "mine") == 6
+    assert [request.kind for request in ann.counting.requests] == ["put", "get", "list", "put", "put", "put", "get"]
+
+
+def test_finding_the_end_with_a_hint_that_is_a_little_old_is_one_list(place: Place, ann: Agent) -> None:
+    fill(place, 500)
+    believe(ann, 450)
+    assert ann.cost(logs.append(BOX, Message())) == {"put": 2, "get": 3, "list": 1}
+
+
+@pytest.mark.parametrize("gap", [1, 40, 100, 300])
+@pytest.mark.parametrize("behind", [1, 5, 300, 1100])
+def test_a_reader_of_everything_fills_a_gap(place: Place, bob: Agent, gap: int, behind: int) -> None:
+    fill(place, 6)
+    fill(place, behind, 6 + gap)
+    said = [mail.message.text for mail in bob.do(logs.read_whole(BOX, 100_000)) if not mail.message.void]
+    assert said == [*map(str, range(6)), *map(str, range(6 + gap, 6 + gap + behind))]
+
+
+def test_a_reader_fills_a_gap_that_it_sees(place: Place, bob: Agent) -> None:
+    fill(place, 6)
+    fill(place, 4, 10)
+    assert [text for text in texts(bob, 5, 21) if text] == ["5", "10", "11", "12", "13"]
+    fill(place, 256, 200)
+    said = [text for text in texts(bob) if text]
+    assert said[10:] == [str(n) for n in range(200, 456)], "also a wide one, inside a segment"
+
+
+def test_a_reader_who_may_not_write_reads_up_to_the_gap(place: Place, ann: Agent) -> None:
+    fill(place, 6)
+    fill(place, 300, 10)
+    ann.spoil(AccessDenied("read only"), forever=True)
+    assert texts(ann) == [str(n) for n in range(6)]
+    assert [mail.slot for mail in ann.do(logs.read_whole(BOX, 1000))] == list(range(6))
+
+
+@pytest.mark.parametrize("looks", [(False, True), (True, True)], ids=str)
+def test_a_message_sent_twice_at_once_is_there_once_in_every_order(looks: tuple[bool, bool]) -> None:
+    """While somebody else sends too; each may find any slot taken under its hands."""
+
+    def others(place: Place) -> fx.Op[None]:
+        yield from fx.read("nothing")
+        fill(place, 1, len(place.keys(keys.slots(BOX))))
+
+    def begin() -> tuple[Place, list[tuple[Agent, Any]]]:
+        place = Place()
+        fill(place, 2)
+        ann, bob, eve = (place.agent(name) for name in ("ann", "bob", "eve"))
+        same = Message(text="once", write_id="the one")
+        twice = [(one, logs.append_once(BOX, same, 2, look=look)) for one, look in zip((ann, bob), looks, strict=True)]
+        return place, [*twice, (eve, others(place))]
+
+    def finish(place: Place, results: list[Any]) -> None:
+        said = texts(place.agent("reader"))
+        assert len(said) == 4
+        assert said.count("once") == 1
+        assert {slot for slot, _ in results[:2]} == {said.index("once")}
+
+    assert explore(begin, finish) > 1000

@@ -6,16 +6,20 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.ops.world import HOUR, WAYS, Agent, Place, error_of, stop_before
+from tests.ops.world import HOUR, WAYS, Agent, Between, Place, error_of, stop_before
 
-from windlass.errors import Damaged, Indeterminate, Lost, Moved, NotFound, TimedOut, UsageError
-from windlass.ops import logs, mail
+from windlass.errors import Damaged, Indeterminate, Lost, Moved, NotFound, PutRefused, TimedOut, UsageError
+from windlass.ops import logs, mail, steps
+from windlass.ops.agents import act
 from windlass.protocol import keys
 from windlass.protocol.codec import encode
 from windlass.protocol.mail import Message
+from windlass.protocol.steps import Handoff, Status
 from windlass.testing.faults import Fault
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from windlass.effects import Op
 
 ALL = keys.BROADCAST
@@ -57,8 +61,13 @@ def test_requests(ann: Agent, bob: Agent) -> None:
     assert ann.cost(mail.send(ann.actor, "bob", "x")) == {"put": 1, "get": 1}
     new(bob)
     assert bob.cost(mail.unread(bob.actor)) == {"get": 2}
-    bob.hints.remember("doc:" + keys.cursor("bob"), None)
+    bob.hints.remember("cursor:bob", None)
     assert bob.cost(mail.unread(bob.actor)) == {"get": 3}
+    assert bob.cost(mail.unread(bob.actor)) == {"get": 2}
+    for seconds in (59.0, 1.0, -1.0):
+        bob.place.pass_(seconds)
+        bob.do(act(bob.actor))
+        assert bob.cost(mail.unread(bob.actor)) == {"get": 2 if seconds == 59.0 else 3}, "once a minute, or when the clock went back"
     send(ann, "bob", "y")
     assert bob.cost(mail.unread(bob.actor))["get"] <= 2 + 1 + 22 + 1
     inbox = peek(bob)
@@ -74,7 +83,10 @@ def test_an_old_project_costs_the_same(place: Place, ann: Agent, bob: Agent) -> 
     while new(bob, 1000):
         pass
     assert bob.cost(mail.unread(bob.actor)) == {"get": 2}
-    send(ann, "bob", "warm")
+    ann.hints.remember("tail:bob", None)
+    cost = ann.cost(mail.send(ann.actor, "bob", "warm", ident="k"))
+    assert (cost["put"], cost["list"]) == (3, 2)
+    assert cost["get"] < 100, "not 3,000"
     assert ann.cost(mail.send(ann.actor, "bob", "x")) == {"put": 1, "get": 1}
     assert bob.cost(mail.unread(bob.actor))["get"] < 2 + 1 + 21 + 65
 
@@ -238,6 +250,25 @@ def test_a_hint_from_before_a_restore_costs_no_reader_a_message(place: Place, an
     assert [one.message.void for one in entries] == [False, False, False, True, True, False, False]
 
 
+def test_the_newest_are_found_though_the_cursor_is_beyond_the_end(place: Place, ann: Agent, bob: Agent) -> None:
+    for n in range(5):
+        send(ann, "bob", str(n))
+    new(bob)
+    for n in range(2, 5):
+        place.store.delete(keys.slot("bob", n))
+    assert [one.message.text for one in bob.do(mail.recent(bob.actor)).mails] == ["0", "1"]
+
+
+def test_what_landed_behind_the_end_under_an_id_was_not_sent(place: Place, ann: Agent, bob: Agent) -> None:
+    """The mailbox ends while the message is under way; a repeat is refused too."""
+    send(ann, "bob", "before")
+    end = encode(Message(moved_to="s3://elsewhere", write_id="end"))
+    Between(ann, lambda: place.write(keys.slot("bob", 1), end), key="mail/", lands=False, answer=PutRefused)
+    for agent in (ann, place.agent("ann", machine=ann.actor.machine)):
+        for _ in range(2):
+            error_of(Moved, lambda agent=agent: send(agent, "bob", "late", ident="k"))  # type: ignore[misc]
+
+
 def test_sending_under_an_id_again_sends_nothing(place: Place, ann: Agent, bob: Agent) -> None:
     first = ann.do(mail.send(ann.actor, "bob", "hello", ident="greeting"))
     place.pass_(HOUR)
@@ -332,6 +363,36 @@ def test_a_mailbox_that_moved_takes_nothing_and_is_still_read(place: Place, ann:
     assert error_of(Moved, lambda: send(ann, "bob", "after")).to == "s3://elsewhere"
     assert error_of(Moved, lambda: send(ann, "bob", "after", ident="k")).to == "s3://elsewhere"
     assert new(bob) == ["before"]
+    assert error_of(Moved, lambda: new(bob)).to == "s3://elsewhere"
+
+
+def test_no_cursor_passes_the_end_of_a_log(place: Place, ann: Agent, bob: Agent) -> None:
+    """The project lives elsewhere then, and there another message has that slot."""
+    new(bob)
+    for n in range(25):
+        send(bob, ALL, f"Bob's own {n}")
+    send(ann, "bob", "before")
+    ends = ((keys.slot("bob", 1), 1), (keys.slot(ALL, 25), 2))
+    for key, _ in ends:
+        place.write(key, encode(Message(moved_to="s3://elsewhere", write_id="end")))
+    place.write(keys.slot("bob", 2), encode(Message(text="refused to its sender", write_id="late")))
+    assert new(bob) == ["before"]
+    for op in (mail.unread(bob.actor), mail.wait_unread(bob.actor, 1.0)):
+        assert error_of(Moved, lambda op=op: bob.do(op)).to == "s3://elsewhere"  # type: ignore[misc]
+    assert [one.message.text for one in bob.do(mail.all_(bob.actor)).mails] == ["before"]
+    for key, _ in ends:
+        place.write(key, encode(Message(text="after the move", sender="ann", write_id="after")))
+    assert new(bob) == ["after the move", "refused to its sender", "after the move"]
+
+
+def test_an_end_hides_nothing_of_the_other_mailbox(place: Place, ann: Agent, bob: Agent) -> None:
+    new(bob)
+    place.write(keys.slot("bob", 0), encode(Message(moved_to="s3://elsewhere", write_id="end")))
+    for n in range(30):
+        send(bob, ALL, f"Bob's own {n}")
+    send(ann, ALL, "last")
+    assert new(bob) == ["last"]
+    error_of(Moved, lambda: new(bob))
 
 
 def test_everything_and_the_newest_leave_the_cursor_alone(ann: Agent, bob: Agent) -> None:
@@ -389,3 +450,79 @@ def test_counting_what_is_new_moves_nothing(ann: Agent, bob: Agent) -> None:
     assert bob.do(mail.count_unread("bob")) == 4
     assert len(new(bob)) == 4
     assert bob.do(mail.count_unread("bob")) == 0
+
+
+def test_a_project_made_again_hides_no_mail_behind_an_old_cursor(place: Place, ann: Agent, bob: Agent) -> None:
+    for n in range(5):
+        send(ann, "bob", f"old {n}")
+    assert len(new(bob)) == 5
+    for key in place.keys(""):
+        place.store.delete(key)
+    eve = place.agent("eve").warm()
+    for n in range(3):
+        send(eve, "bob", f"new {n}")
+    place.pass_(60)
+    assert new(bob) == ["new 0", "new 1", "new 2"]
+
+
+def test_a_wait_looks_at_the_cursor_once_a_minute(place: Place, ann: Agent, bob: Agent) -> None:
+    """Another shell of the same agent, on another machine, may have been sent back by a restore."""
+    send(ann, "bob", "old")
+    new(bob)
+    for key in (keys.slot("bob", 0), keys.cursor("bob")):
+        place.store.delete(key)
+    ann.hints.remember("tail:bob", None)
+    send(ann, "bob", "new")
+    assert [one.message.text for one in bob.do(mail.wait_unread(bob.actor, 100)).mails] == ["new"]
+    new(bob)
+    start = len(bob.counting.requests)
+    error_of(TimedOut, lambda: bob.do(mail.wait_unread(bob.actor, 600)))
+    looks = [request.key for request in bob.counting.requests[start:]].count(keys.cursor("bob"))
+    assert 7 <= looks <= 10
+
+
+@pytest.mark.parametrize("believed", [0, 2, 4, 6])
+def test_a_send_under_an_id_twice_at_once_is_sent_once(place: Place, ann: Agent, bob: Agent, believed: int) -> None:
+    """The first is slow: the second overtakes it before it wrote, and somebody else sends as well."""
+    twin = place.agent("ann", machine=ann.actor.machine)
+    eve = place.agent("eve").warm()
+    for n in range(4):
+        send(eve, "bob", str(n))
+    for one in (ann, twin):
+        one.hints.remember("tail:bob", str(believed).encode())
+
+    def overtake() -> None:
+        send(twin, "bob", "once", ident="k")
+        for _ in range(20):
+            send(eve, "bob", "other")
+
+    Between(ann, overtake, key="mail/", lands=False, answer=PutRefused)
+    slot = send(ann, "bob", "once", ident="k")
+    said = new(bob, 100)
+    assert said.count("once") == 1
+    assert said.count("other") == 20
+    assert ann.do(mail.read(slot)).message.text == "once"
+
+
+def test_a_repeated_handoff_tells_another_recipient_too(place: Place, ann: Agent, bob: Agent) -> None:
+    eve = place.agent("eve").warm()
+    ann.do(steps.claim(ann.actor, "s"))
+    for to in ("bob", "eve", "bob", "eve", ALL, ALL):
+        ann.do(steps.finish(ann.actor, "s", Handoff(agent="", state=Status.COMPLETE, at=0.0, note="n", to=to)))
+    assert len(ann.do(mail.all_(ann.actor)).mails) == 0
+    for one in (bob, eve):
+        assert [found.mailbox for found in one.do(mail.all_(one.actor)).mails] in ([one.name, ALL], [ALL, one.name])
+
+
+@pytest.mark.parametrize("gap", [3, 100])
+@pytest.mark.parametrize("look", [mail.recent, mail.all_])
+def test_looking_at_the_mailbox_fills_a_gap_in_it(
+    place: Place, ann: Agent, bob: Agent, gap: int, look: Callable[..., Op[mail.Inbox]]
+) -> None:
+    for n in range(6):
+        send(ann, "bob", str(n))
+    new(bob)
+    place.write(keys.slot("bob", 6 + gap), encode(Message(text="from a dead sender", write_id="w")))
+    assert new(bob) == []
+    assert bob.do(look(bob.actor, 1000)).mails[-1].message.text == "from a dead sender"
+    assert new(bob) == ["from a dead sender"]

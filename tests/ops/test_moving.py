@@ -12,12 +12,13 @@ import pytest
 from tests.ops.world import Agent, Killed, Place, error_of
 
 from windlass.errors import ClaimLost, Lost, Moved, NotFound, WindlassError
-from windlass.ops import agents, mail, memory, plans, status, steps, timeline, work
+from windlass.ops import agents, logs, mail, memory, plans, status, steps, timeline, work
 from windlass.ops.survey import survey
 from windlass.project.moving import transfer
 from windlass.protocol import keys
 from windlass.protocol.agents import FRESH, MARGIN, Keeper
-from windlass.protocol.codec import decode
+from windlass.protocol.codec import decode, encode
+from windlass.protocol.mail import SEGMENT, Message
 from windlass.protocol.plans import build
 from windlass.protocol.project import Marker
 from windlass.protocol.steps import Handoff, Status, Step
@@ -323,6 +324,22 @@ def test_what_an_agent_elsewhere_writes_before_it_can_notice_is_brought_along() 
     error_of(Moved, lambda: ada.do(memory.set_(ada.actor, "later.key", 1)))
 
 
+def test_a_killed_move_does_not_make_the_next_one_wait_for_agents_of_this_machine() -> None:
+    whole = busy()
+    for request in (10, 40, 120):
+        place, there = copy_of(whole), Place()
+        late = UnderWay(place, Side(place, OLD))
+        for kill in (request, 10_000):
+            source, dest = Side(place, OLD), Side(there, NEW)
+            source.agent.world.hints = late.hints
+            Kill(kill, source, dest)
+            try:
+                transfer(source, dest, "demo", "mover", force=True)
+            except Killed:
+                continue
+            assert source.agent.slept == 0
+
+
 def test_nobody_is_waited_for_who_has_been_silent_for_a_minute() -> None:
     place, there = busy(), Place()
     place.agent("fay", machine="far").warm()
@@ -554,6 +571,17 @@ def test_an_object_that_no_store_reads_is_left_and_named() -> None:
     assert "steps/huge.json" not in content(there)
 
 
+def test_a_mailbox_with_a_gap_arrives_without_one() -> None:
+    """As a sender leaves it that had a hint from before a restore and died before it filled the gap."""
+    place, there = busy(), Place()
+    place.write(keys.slot("ben", 10), encode(Message(sender="zoe", text="an island", at=place.now)))
+    moved(place, there)
+    check_left(place)
+    ben = there.agent("ben", machine="m")
+    assert [one.message.text for one in ben.do(mail.unread(ben.actor)).mails] == ["second", "hello all", "an island"]
+    assert ben.do(mail.send(ben.actor, "ben", "next")).id == "ben:11"
+
+
 def test_a_value_whose_archived_copy_is_gone_still_arrives() -> None:
     place, there = busy(), Place()
     source, dest = Side(place, OLD), Side(there, NEW)
@@ -632,6 +660,23 @@ def test_a_move_back_killed_between_any_two_requests_is_finished_by_the_next() -
         ben.do(mail.send(ben.actor, "ada", "works"))
         request += 3
     assert request > 100
+
+
+def test_a_segment_never_keeps_the_end_of_a_mailbox() -> None:
+    """It would hide, after a way back, the message that took the end's place."""
+    place, there = busy(), Place()
+    ada = place.agent("ada", machine="m")
+    for number in range(SEGMENT - 3):
+        ada.do(mail.send(ada.actor, "ben", f"{number}"))
+    place.pass_(2 * FRESH)
+    moved(place, there)
+    late = place.agent("ben", machine="m")
+    assert len(late.do(logs.read("ben", 0, SEGMENT))) == SEGMENT
+    ben = there.agent("ben", machine="m")
+    ben.do(mail.send(ben.actor, "ben", "the 256th"))
+    there.pass_(2 * FRESH)
+    transfer(Side(there, NEW), Side(place, OLD), "demo", "mover", force=False)
+    assert late.do(logs.read("ben", 0, SEGMENT))[-1].message.text == "the 256th"
 
 
 def test_and_away_again() -> None:

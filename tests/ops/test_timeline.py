@@ -80,8 +80,8 @@ def everything(place: Place, ann: Agent, bob: Agent) -> list[tuple[str, str, str
     )
     return [
         ("ann", "start", "ann"), ("bob", "start", "bob"), ("a", "define", "ann"), ("b", "define", "ann"), ("a", "edit", "ann"),
-        ("a", "claim", "ann"), ("a", "takeover", "bob"), ("a", "release", "bob"), ("k.x", "set", "bob"), ("k.x", "set", "ann"), ("k.x", "delete", "ann"),
-        ("bob:0", "send", "ann"), ("_broadcast:0", "send", "bob"), ("a", "claim", "ann"),
+        ("a", "claim", "ann"), ("a", "takeover", "bob"), ("a", "release", "bob"), ("k.x", "set", "bob"), ("k.x", "set", "ann"),
+        ("k.x", "delete", "ann"), ("bob:0", "send", "ann"), ("_broadcast:0", "send", "bob"), ("a", "claim", "ann"),
         ("a", "needs_review", "ann"), ("a", "approve", "bob"), ("a", "reopen", "bob"), ("a", "cancel", "bob"), ("new", "claim", "bob"),
     ]  # fmt: skip
 

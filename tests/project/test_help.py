@@ -59,7 +59,7 @@ def test_a_method_shows_what_it_takes_and_gives(part: type, name: str) -> None:
     assert signature.return_annotation is not inspect.Signature.empty
     assert "Op[" not in str(signature)
     assert method.__name__ == name
-    assert re.search(rf"^(async )?{name}\(self", pydoc.plain(pydoc.render_doc(method)), re.MULTILINE)
+    assert re.search(rf"^(async )?{name}\(\s*self", pydoc.plain(pydoc.render_doc(method)), re.MULTILINE)
 
 
 @each

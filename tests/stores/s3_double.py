@@ -48,7 +48,9 @@ class Double:
 
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                seen = Seen(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body, self.client_address[1])
+                seen = Seen(
+                    self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body, self.client_address[1]
+                )
                 double.seen.append(seen)
                 given = double.decide(seen)
                 if given.reset:

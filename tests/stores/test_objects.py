@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from tests.stores.s3_double import Answer, Double, error
@@ -23,6 +24,7 @@ from windlass.errors import (
     UsageError,
     WindlassError,
 )
+from windlass.stores.answers import understand
 from windlass.stores.base import MAX_OBJECT
 from windlass.stores.objects import S3Store, open_s3
 
@@ -128,16 +130,139 @@ def test_a_read_gets_over_a_passing_failure(double: Double, store: S3Store) -> N
     assert (got.body, got.version, got.modified) == (b"at last", "e1", 1_700_000_000.0)
 
 
-def test_a_put_whose_connection_drops_is_unclear(double: Double, store: S3Store) -> None:
-    double.answers = [Answer(0, hang_up=True)]
-    with pytest.raises(PutUnclear):
-        store.put("a", b"x", IfAbsent())
+@pytest.mark.parametrize("end", [Answer(0, hang_up=True), Answer(0, reset=True)], ids=["closed", "reset"])
+@pytest.mark.parametrize("condition", [IfAbsent(), IfMatch(version="e1")], ids=["create", "replace"])
+@pytest.mark.parametrize("warm", [False, True], ids=["fresh", "warm"])
+def test_a_put_whose_connection_breaks_may_have_landed(
+    double: Double, store: S3Store, end: Answer, condition: IfAbsent | IfMatch, warm: bool
+) -> None:
+    for _ in range(50):
+        double.seen.clear()
+        double.answers = [found(b"x"), end] if warm else [end]
+        if warm:
+            store.get("a")
+        with pytest.raises(PutUnclear, match="connection dropped"):
+            store.put("a", b"body", condition)
+        assert double.seen[-1].body == b"body", "the server had all of it"
+        if len({one.client for one in double.seen}) == 1:
+            return
+    pytest.fail("the library never used the read's connection again")  # now and then it comes back too late
 
 
-def test_a_put_that_never_left_did_not_land(double: Double) -> None:
-    store = open_s3("s3://bucket?endpoint=http://127.0.0.1:1&region=us-east-1&timeout=2")
-    with pytest.raises(Unavailable, match="connection refused"):
+@pytest.mark.parametrize(
+    "key",
+    [
+        "latest/api/token",
+        "x/latest/api/token",
+        "latest/meta-data/iam",
+        "169.254.170.2/x",
+        "MissingEtag",
+        "ConnectionRefused",
+        "certificate",
+    ],
+)
+def test_no_name_of_an_object_is_taken_for_the_librarys_words(double: Double, store: S3Store, key: str) -> None:
+    double.answers = [Answer(0, reset=True)]
+    with pytest.raises(PutUnclear, match="connection dropped"):
+        store.put(key, b"x", IfAbsent())
+    double.answers = [Answer(500, error("InternalError", f"<Resource>/bucket/{key}</Resource>MissingEtag kind: Connect,"))]
+    with pytest.raises(PutUnclear, match="HTTP 500"):
+        store.put(key, b"x", IfAbsent())
+
+
+def test_a_put_that_never_left_did_not_land() -> None:
+    for endpoint, why in (("http://127.0.0.1:1", "connection refused"), (f"http://{'x' * 64}.invalid", "its name is not known")):
+        store = open_s3(f"s3://bucket?endpoint={endpoint}&region=us-east-1&timeout=2")
+        for condition in (IfAbsent(), IfMatch(version="v")):
+            with pytest.raises(Unavailable, match=why):
+                store.put("ConnectionReset", b"x", condition)
+
+
+@pytest.mark.parametrize("kind", ["ConnectionReset", "ConnectionAborted", "ConnectionRefused", "BrokenPipe", "UnexpectedEof"])
+def test_a_kind_of_operating_systems_error_alone_proves_nothing(kind: str) -> None:
+    source = f"HttpError {{ kind: Request, source: hyper::Error(Io, Os {{ kind: {kind}, }}) }}"
+    text = f"HTTP error: error sending request\n\nDebug source:\n{source}"
+    assert not understand(Exception(text)).unsent
+    assert not understand(Exception(text.replace(" ", "\n    "))).unsent
+
+
+def test_a_put_that_never_got_credentials_did_not_land(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(AccessDenied, match="no AWS credentials"):
+        open_s3(f"s3://bucket?endpoint={double.endpoint}&timeout=2").put("a", b"x", IfAbsent())
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", os.devnull)
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/x")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "https://127.0.0.1:1")
+    with pytest.raises(AccessDenied, match="no AWS credentials"):
+        open_s3(f"s3://bucket?endpoint={double.endpoint}&timeout=2").put("a", b"x", IfAbsent())
+    assert not double.seen
+
+
+def lose(store: S3Store, monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
+    """From now on the store's provider of credentials fails."""
+    assert store._provider
+
+    def fail() -> NoReturn:
+        raise failure
+
+    monkeypatch.setattr(store._provider, "keys", fail)
+
+
+@pytest.fixture
+def with_profile(double: Double, tmp_path: Path) -> S3Store:
+    (tmp_path / "credentials").write_text("[p]\naws_access_key_id = PK\naws_secret_access_key = PS\n")
+    return open_s3(f"s3://bucket?endpoint={double.endpoint}&profile=p&timeout=2")
+
+
+def test_a_login_that_expired_is_told_by_every_request(double: Double, with_profile: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, expired = with_profile, AccessDenied("the login expired", "run: aws sso login")
+    lose(store, monkeypatch, expired)
+    calls: list[Callable[[], object]] = [
+        lambda: store.put("a", b"x", IfAbsent()),
+        lambda: store.put("a", b"x", IfMatch(version="v")),
+        lambda: store.get("a"),
+        lambda: store.list(""),
+        lambda: store.delete("a"),
+    ]
+    for call in calls:
+        with pytest.raises(AccessDenied) as met:
+            call()
+        assert met.value is expired
+    lose(store, monkeypatch, RuntimeError("secret"))
+    store._provider.failure = None  # type: ignore[union-attr]
+    with pytest.raises(AccessDenied) as met:
         store.put("a", b"x", IfAbsent())
+    check_text(met.value)
+    assert not double.seen, "nothing was sent"
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        (Answer(412, error("PreconditionFailed")), PutRefused),
+        (Answer(409, error("ConditionalRequestConflict")), PutUnclear),
+        (Answer(500, error("InternalError")), PutUnclear),
+        (Answer(0, reset=True), PutUnclear),
+        (Answer(0, hang_up=True), PutUnclear),
+    ],
+)
+def test_an_earlier_failure_of_the_login_explains_no_other_answer(
+    double: Double, with_profile: S3Store, answer: Answer, wanted: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double.answers = [answer]
+    with pytest.raises(wanted):  # the library keeps the credentials from here on
+        with_profile.put("a", b"x", IfAbsent())
+    with monkeypatch.context() as patch:
+        lose(with_profile, patch, AccessDenied("the login expired", ""))
+        with pytest.raises(AccessDenied):
+            with_profile._provider()  # type: ignore[misc]
+        with pytest.raises(wanted):
+            with_profile.put("a", b"x", IfAbsent())
+    double.answers = [Answer(500)]
+    with pytest.raises(Unavailable):
+        with_profile.get("a")
 
 
 def test_a_clock_that_is_off_is_named(double: Double, store: S3Store) -> None:

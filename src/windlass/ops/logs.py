@@ -57,12 +57,32 @@ def append(mailbox: str, message: Message) -> Op[int]:
     write_id = message.write_id or (yield from fx.new_id())
     body = encode(message.but(write_id=write_id))
     number = yield from hint(mailbox)
+    while not (yield from _take(mailbox, number, write_id, body)):
+        number = yield from end(mailbox, number)
+    yield from _keep(mailbox, number + 1)
+    return number
+
+
+def append_once(mailbox: str, message: Message, start: int, *, look: bool) -> Op[tuple[int, bool]]:
+    """Append a message that others may be appending too, at `start` or behind; its slot, and whether it was found there.
+
+    No slot from `start` on is passed without a look whether it holds the message, so it is never there twice. `look`: it may be
+    there already. Raises Moved, Indeterminate, StoreError.
+    """
+    body = encode(message)
+    number = start
     while True:
-        won = yield from _take(mailbox, number, write_id, body)
-        if won:
+        while look and (mails := (yield from read(mailbox, number, SEGMENT))):
+            for mail in mails:
+                if mail.message.write_id == message.write_id:
+                    return mail.slot, True
+                if mail.message.moved_to is not None:
+                    raise Moved(mail.message.moved_to)
+            number += len(mails)
+        if (yield from _take(mailbox, number, message.write_id, body)):
             yield from _keep(mailbox, number + 1)
-            return number
-        number = yield from tail(mailbox, number + 1)
+            return number, False
+        number, look = number + 1, True
 
 
 def _take(mailbox: str, number: int, write_id: str, body: bytes) -> Op[bool]:
@@ -73,16 +93,19 @@ def _take(mailbox: str, number: int, write_id: str, body: bytes) -> Op[bool]:
         answer, before = yield from fx.gather([sending, fx.Get(key=keys.slot(mailbox, number - 1))])
     else:
         (answer,) = yield from fx.gather([sending])
-    won = yield from _settle(sending, answer, write_id)
+    if isinstance(answer, StoreError):
+        raise answer
+    trouble: StoreError | None = None
     try:
         if isinstance(before, Exception):
             (before,) = yield from _slots(mailbox, [number - 1])
-        if number and before is None:
-            yield from _fill(mailbox, number)
+        if number and before is None:  # first of all: until then no reader gets past the gap
+            yield from mend(mailbox, 0, number)
     except StoreError as error:
-        if won:
-            raise _unknown(sending.key) from error
-        raise
+        trouble = error
+    won = yield from _settle(sending, answer, write_id)
+    if trouble is not None:
+        raise (_unknown(sending.key) if won else trouble) from trouble
     if isinstance(before, fx.Object):
         _is_ours(before, write_id)  # a log that has ended takes nothing after its end
     return won
@@ -133,26 +156,70 @@ def _is_ours(found: fx.Object, write_id: str) -> bool:
     return False
 
 
-def _fill(mailbox: str, number: int) -> Op[None]:
-    """A hint led beyond the end: fill the gap upward with void entries, so that readers never stop for ever.
+def is_taken(mailbox: str, number: int) -> Op[bool]:
+    """Whether a slot is there, damaged or not. Raises StoreError."""
+    return (yield from _slots(mailbox, [number]))[0] is not None
 
-    Found by listing: other hints may have left islands in the gap, which would fool a search by reads.
+
+def end(mailbox: str, taken: int) -> Op[int]:
+    """Where to append, where slot `taken` turned out to be taken: the first slot behind all others, any gap near it filled.
+
+    By LIST, since a search by reads can end on an island: what a sender left behind that had a hint from before a restore
+    and died before it filled the gap. Raises Moved, Indeterminate, StoreError.
     """
-    there: set[str] = set()
-    after: str | None = ""
-    while after is not None and after < keys.slot(mailbox, number):
+    page = yield from fx.page(keys.slots(mailbox), _before(mailbox, taken), READ_AHEAD)
+    if page.more is None:
+        return (yield from _close(mailbox, taken, _numbers(page), 0))
+    far = yield from tail(mailbox, taken + 1)
+    return (yield from mend(mailbox, max(0, far - READ_AHEAD)))
+
+
+def mend(mailbox: str, start: int, upto: int = 0) -> Op[int]:
+    """The end of a log, found by LIST from a slot that is there (or 0), after gaps behind it and before `upto` were filled.
+
+    Raises Moved, Indeterminate, StoreError.
+    """
+    there: set[int] = set()
+    after: str | None = _before(mailbox, start)
+    while after is not None:
         page = yield from fx.page(keys.slots(mailbox), after)
-        there.update(entry.key for entry in page.entries)
+        there |= _numbers(page)
         after = page.more
-    gap = [key for key in (keys.slot(mailbox, slot) for slot in range(number)) if key not in there]
-    for start in range(0, len(gap), READ_AHEAD):
+    if start and start not in there:
+        return (yield from mend(mailbox, 0, upto))
+    return (yield from _close(mailbox, start, there, upto))
+
+
+def _before(mailbox: str, number: int) -> str:
+    return keys.slot(mailbox, number - 1) if number else ""
+
+
+def _numbers(page: fx.Page) -> set[int]:
+    return {slot[1] for slot in (keys.parse_slot(entry.key) for entry in page.entries) if slot}
+
+
+def _close(mailbox: str, start: int, there: set[int], upto: int) -> Op[int]:
+    """Fill what is missing from `start` on with void entries, so that readers never stop for ever; the log's end."""
+    first_free = max([upto, start, *(number + 1 for number in there)])
+    gap = [number for number in range(start, first_free) if number not in there]
+    for first in range(0, len(gap), READ_AHEAD):
         voids = []
-        for key in gap[start : start + READ_AHEAD]:
+        for number in gap[first : first + READ_AHEAD]:
             void = Message(void=True, write_id=(yield from fx.new_id()))
-            voids.append((void.write_id, fx.Put(key=key, body=encode(void), condition=fx.IfAbsent())))
+            voids.append((void.write_id, fx.Put(key=keys.slot(mailbox, number), body=encode(void), condition=fx.IfAbsent())))
         answers = yield from fx.gather([sending for _, sending in voids])
         for (write_id, sending), answer in zip(voids, answers, strict=True):
             yield from _settle(sending, answer, write_id)
+    return first_free
+
+
+def readable_end(mailbox: str, start: int) -> Op[int]:
+    """As `mend` for a reader, who may not be allowed to fill a gap: then the end is where it can read to. Raises StoreError."""
+    try:
+        return (yield from mend(mailbox, start))
+    except WindlassError:
+        yield from fx.tell("a gap in a mailbox was not filled")
+        return (yield from tail(mailbox, start))
 
 
 def _slots(mailbox: str, numbers: Iterable[int]) -> Op[list[fx.Object | Damaged | None]]:
@@ -167,10 +234,11 @@ def _slots(mailbox: str, numbers: Iterable[int]) -> Op[list[fx.Object | Damaged 
 def read(mailbox: str, start: int, limit: int) -> Op[list[Mail]]:
     """Up to `limit` entries from slot `start`, one for each slot, void and damaged ones too.
 
-    One GET where there is nothing new. Long stretches are read by segments, and a missing segment is written.
+    One GET where there is nothing new. Long stretches are read by segments, and a missing segment is written. A gap before an
+    entry is filled.
     """
     out: list[Mail] = []
-    number, ahead = start, 1
+    number, ahead, mended = start, 1, False
     while len(out) < limit:
         if number % SEGMENT == 0 and limit - len(out) >= SEGMENT:
             copies = yield from _segments(mailbox, number, (limit - len(out)) // SEGMENT)
@@ -180,12 +248,23 @@ def read(mailbox: str, start: int, limit: int) -> Op[list[Mail]]:
                 ahead = READ_AHEAD
                 continue
         ahead = min(ahead, limit - len(out), SEGMENT - number % SEGMENT)
-        for slot in (yield from _slots(mailbox, range(number, number + ahead))):
-            if slot is None:
+        slots = yield from _slots(mailbox, range(number, number + ahead))
+        there = slots.index(None) if None in slots else len(slots)
+        out += [_mail(mailbox, number + n, slot) for n, slot in enumerate(slots[:there]) if slot is not None]
+        number += there
+        if there < len(slots):
+            if mended or not any(slots[there:]) or (yield from readable_end(mailbox, max(0, number - 1))) <= number:
                 return out
-            out.append(_mail(mailbox, number, slot))
-            number += 1
+            mended = True
         ahead = READ_AHEAD
+    return out
+
+
+def read_whole(mailbox: str, limit: int) -> Op[list[Mail]]:
+    """Up to `limit` entries from the first on, with one LIST behind them: whatever is there is read."""
+    out = yield from read(mailbox, 0, limit)
+    if len(out) < limit and (yield from readable_end(mailbox, max(0, len(out) - 1))) > len(out):
+        out += yield from read(mailbox, len(out), limit - len(out))
     return out
 
 
@@ -245,12 +324,15 @@ def _write_segment(mailbox: str, number: int) -> Op[list[Mail] | None]:
     first = number * SEGMENT
     if (yield from _slots(mailbox, [first + SEGMENT - 1]))[0] is None:
         return None
-    slots = [slot for slot in (yield from _slots(mailbox, range(first, first + SEGMENT))) if slot is not None]
-    if len(slots) < SEGMENT:
+    slots = yield from _slots(mailbox, range(first, first + SEGMENT))
+    if None in slots:
+        yield from readable_end(mailbox, first)
+        slots = yield from _slots(mailbox, range(first, first + SEGMENT))
+    if None in slots:
         return None
-    mails = [_mail(mailbox, first + i, slot) for i, slot in enumerate(slots)]
+    mails = [_mail(mailbox, first + i, slot) for i, slot in enumerate(slots) if slot is not None]
     whole = [slot for slot in slots if isinstance(slot, fx.Object)]
-    if not any(mail.damaged for mail in mails) and sum(len(slot.body) for slot in whole) <= SEGMENT_BYTES:
+    if not any(mail.damaged or mail.message.moved_to for mail in mails) and sum(len(slot.body) for slot in whole) <= SEGMENT_BYTES:
         copy = Segment(first=first, slots=tuple(parse(slot.key, slot.body) for slot in whole))
         try:
             yield from create(keys.segment(mailbox, number), copy, Segment)

@@ -8,6 +8,7 @@ from windlass.errors import Lost, Moved, NotFound, TimedOut, UsageError, Windlas
 from windlass.ops import logs, registers, waiting
 from windlass.ops.agents import act
 from windlass.protocol import keys
+from windlass.protocol.agents import FRESH
 from windlass.protocol.codec import check_text, decode, encode
 from windlass.protocol.mail import NEWCOMER, Ack, Cursor, Mail, Message, Sent
 from windlass.record import Record
@@ -106,55 +107,65 @@ def _send_once(sender: str, ident: str, message: Message) -> Op[tuple[int, bool]
     digest = sha256_hex(encode(message.but(at=0.0, incarnation=0)))
     key = keys.sent(sender, ident)
     start = yield from logs.hint(message.to)
-    if start and (yield from fx.read(keys.slot(message.to, start - 1))) is None:
-        start = 0
+    if (yield from logs.is_taken(message.to, start)):
+        start = yield from logs.end(message.to, start)
     fresh = Sent(to=message.to, entry_id=(yield from fx.new_id()), digest=digest, start=start)
-    noted = (yield from registers.create(key, fresh, Sent)).doc
+    made = yield from registers.create(key, fresh, Sent)
+    noted = made.doc
     if noted.digest != digest:
         raise Lost(f"you sent something else as {ident} before", "use another --id", id=ident)
     if noted.slot is not None:
         return noted.slot, True
-    again = noted.entry_id != fresh.entry_id
-    slot = (yield from _find(message.to, noted)) if again else None
-    if slot is None:
-        slot, again = (yield from logs.append(message.to, message.but(write_id=noted.entry_id))), False
+    look = noted.entry_id != fresh.entry_id
+    slot, again = yield from logs.append_once(message.to, message.but(write_id=noted.entry_id), noted.start, look=look)
 
     def decide(entry: Version[Sent] | None, write: Write) -> Sent | None:
         return entry.doc.but(slot=slot) if entry and entry.doc.slot is None else entry.doc if entry else None
 
-    yield from registers.update(key, Sent, decide)
+    yield from registers.update(key, Sent, decide, known=made)
     return slot, again
 
 
-def _find(mailbox: str, noted: Sent) -> Op[int | None]:
-    number = noted.start
-    while True:
-        mails = yield from logs.read(mailbox, number, 256)
-        for mail in mails:
-            if mail.message.write_id == noted.entry_id:
-                return mail.slot
-        if not mails:
-            return None
-        number += len(mails)
-
-
 def _cursor(agent: str, *, fresh: bool) -> Op[Cursor]:
-    """The reader's cursor: as remembered unless `fresh`; for a new reader, its own mail from the start and the last broadcasts."""
-    key = keys.cursor(agent)
-    known = None if fresh else (yield from registers.remembered(key, Cursor))
+    """The reader's cursor: as read within the last minute unless `fresh`; for a new reader, its own mail from the start and the
+    last broadcasts.
+
+    Not longer, because a cursor from before a restore would hide mail.
+    """
+    noted = None if fresh else (yield from _noted(agent))
+    if noted is not None and 0 <= (yield from fx.now()) - noted[1] < FRESH:
+        return noted[0].doc
+    known = yield from registers.fetch(keys.cursor(agent), Cursor)
     if known is None:
-        known = yield from registers.fetch(key, Cursor)
-        yield from registers.keep(key, known)
-    if known is not None:
-        return known.doc
-    end = yield from logs.tail(keys.BROADCAST)
-    made = yield from registers.create(key, Cursor(broadcast=max(0, end - NEWCOMER)), Cursor)
-    yield from registers.keep(key, made)
-    return made.doc
+        end = yield from logs.tail(keys.BROADCAST)
+        known = yield from registers.create(keys.cursor(agent), Cursor(broadcast=max(0, end - NEWCOMER)), Cursor)
+    yield from _note(agent, known)
+    return known.doc
+
+
+def _noted(agent: str) -> Op[tuple[Version[Cursor], float] | None]:
+    """The cursor as this machine last saw it, and when, by the client's clock."""
+    read_at, _, rest = ((yield from fx.recall("cursor:" + agent)) or b"").partition(b"\n")
+    version, _, body = rest.partition(b"\n")
+    try:
+        cursor = decode(Cursor, "hint", body)
+        return registers.Version(doc=cursor, version=version.decode(), remembered=True), float(read_at)
+    except (WindlassError, ValueError):  # an odd hint is no hint
+        return None
+
+
+def _note(agent: str, cursor: Version[Cursor] | None) -> Op[None]:
+    body = None
+    if cursor is not None and cursor.version:
+        body = b"%r\n%s\n%s" % ((yield from fx.now()), cursor.version.encode(), encode(cursor.doc))
+    yield from fx.remember("cursor:" + agent, body)
 
 
 def unread(actor: Actor, limit: int = 20) -> Op[Inbox]:
-    """What is new for the reader, at most `limit` messages. Two reads where there is nothing; the cursor stays until `seen`."""
+    """What is new for the reader, at most `limit` messages; the cursor stays until `seen`. Raises Moved behind the last one.
+
+    Two reads where there is nothing, and once a minute a third.
+    """
     me = yield from act(actor)
     return (yield from _unread(me.agent, limit))
 
@@ -175,17 +186,21 @@ def _unread(agent: str, limit: int) -> Op[Inbox]:
 
 
 def _shown(agent: str, cursor: Cursor, direct: list[Mail], broadcast: list[Mail], limit: int) -> Inbox:
-    """Both mailboxes as one list: each in its own order, between them by the senders' clocks; cut at `limit`."""
+    """Both mailboxes as one list: each in its own order, between them by the senders' clocks; cut at `limit`.
+
+    Nothing passes the end of a log that moved. Raises Moved where there is nothing but that.
+    """
     mails: list[Mail] = []
     at, end, more = [0, 0], [cursor.direct, cursor.broadcast], False
-    boxes = (direct, broadcast)
+    ends = [next((i for i, mail in enumerate(box) if mail.message.moved_to is not None), None) for box in (direct, broadcast)]
+    boxes = (direct[: ends[0]], broadcast[: ends[1]])
     while True:
         heads = [(boxes[i][at[i]].message.at, i) for i in (0, 1) if at[i] < len(boxes[i])]
         if not heads:
             break
         which = min(heads)[1]
         mail = boxes[which][at[which]]
-        show = bool(mail.damaged) or not (mail.message.void or (which == 1 and mail.message.sender == agent) or mail.message.moved_to)
+        show = bool(mail.damaged) or not (mail.message.void or (which == 1 and mail.message.sender == agent))
         if show and len(mails) >= limit:
             more = True
             break
@@ -193,7 +208,10 @@ def _shown(agent: str, cursor: Cursor, direct: list[Mail], broadcast: list[Mail]
         end[which] = mail.slot + 1
         if show:
             mails.append(mail)
-    more = more or len(direct) > limit or len(broadcast) > limit
+    more = more or any(len(box) > limit for box in boxes)
+    for box, last in zip((direct, broadcast), ends, strict=True):
+        if last is not None and not mails and not more:
+            raise Moved(str(box[last].message.moved_to))
     return Inbox(mails=tuple(mails), direct=end[0], broadcast=end[1], more=more)
 
 
@@ -208,11 +226,11 @@ def seen(actor: Actor, inbox: Inbox) -> Op[None]:
         yield from ()
         return False  # deciding again is harmless: advancing takes the maximum
 
-    known = yield from registers.remembered(key, Cursor)
-    if known is not None and known.doc.past(inbox.direct, inbox.broadcast) is known.doc:
+    noted = yield from _noted(actor.agent)
+    if noted is not None and noted[0].doc.past(inbox.direct, inbox.broadcast) is noted[0].doc:
         return
-    now = yield from registers.update(key, Cursor, decide, landed=landed, known=known or registers.UNKNOWN)
-    yield from registers.keep(key, now)
+    now = yield from registers.update(key, Cursor, decide, landed=landed, known=noted[0] if noted else registers.UNKNOWN)
+    yield from _note(actor.agent, now)
 
 
 def wait_unread(actor: Actor, seconds: float, limit: int = 20) -> Op[Inbox]:
@@ -238,8 +256,9 @@ def recent(actor: Actor, limit: int = 20) -> Op[Inbox]:
     """The newest messages of both mailboxes, read or not; the cursor stays."""
     me = yield from act(actor)
     cursor = yield from _cursor(me.agent, fresh=False)
-    ends = [(yield from logs.tail(me.agent, cursor.direct)), (yield from logs.tail(keys.BROADCAST, cursor.broadcast))]
-    starts = [max(0, end - limit) for end in ends]
+    starts = []
+    for box, read_to in ((me.agent, cursor.direct), (keys.BROADCAST, cursor.broadcast)):
+        starts.append(max(0, (yield from logs.readable_end(box, max(0, read_to - 1))) - limit))
     direct = yield from logs.read(me.agent, starts[0], limit)
     broadcast = yield from logs.read(keys.BROADCAST, starts[1], limit)
     every = _shown(me.agent, Cursor(direct=starts[0], broadcast=starts[1]), direct, broadcast, 2 * limit)
@@ -250,8 +269,8 @@ def recent(actor: Actor, limit: int = 20) -> Op[Inbox]:
 def all_(actor: Actor, limit: int = 1_000_000) -> Op[Inbox]:
     """Every message from the first on, up to `limit`; the cursor stays."""
     me = yield from act(actor)
-    direct = yield from logs.read(me.agent, 0, limit)
-    broadcast = yield from logs.read(keys.BROADCAST, 0, limit)
+    direct = yield from logs.read_whole(me.agent, limit)
+    broadcast = yield from logs.read_whole(keys.BROADCAST, limit)
     return _shown(me.agent, Cursor(), direct, broadcast, limit)
 
 

@@ -139,11 +139,11 @@ def announce(to: str, move: str) -> Op[None]:
 def settle_down(mover: str) -> Op[None]:
     """Wait until every agent that acted in the last minute must look at the marker before it acts again.
 
-    What this machine remembers for its agents is forgotten, so they look at once; agents elsewhere look once a minute.
+    Agents of this machine are made to look at once; agents elsewhere look once a minute.
     """
     marker = yield from registers.fetch(keys.MARKER, Marker)
     assert marker is not None
-    here = yield from _forget_here()
+    here = yield from _age_here()
     latest = yield from _elsewhere(here)
     if latest + FRESH + MARGIN < marker.modified:
         return
@@ -161,8 +161,8 @@ def settle_down(mover: str) -> Op[None]:
         pace = yield from waiting.pause(pace, pace.waited + min(left, 2.0))
 
 
-def _forget_here() -> Op[set[tuple[str, int]]]:
-    """Forget who acts from this machine; the incarnations that were remembered."""
+def _age_here() -> Op[set[tuple[str, int]]]:
+    """Make what this machine remembers of who acts from here so old that they look; the incarnations that were remembered."""
     here: set[tuple[str, int]] = set()
     for agent, number in (yield from signs()):
         for given in ("", number):
@@ -171,11 +171,12 @@ def _forget_here() -> Op[set[tuple[str, int]]]:
                 note = yield from fx.recall(hint)
                 if note is None:
                     continue
-                yield from fx.remember(hint, None)
                 try:
-                    here.add((agent, json.loads(note)["incarnation"]))
+                    known = {**json.loads(note), "seen_at": 0.0}
+                    here.add((agent, known["incarnation"]))
                 except (ValueError, KeyError, TypeError):  # an odd hint is nobody's
-                    continue
+                    known = None
+                yield from fx.remember(hint, json.dumps(known).encode() if known else None)
     return here
 
 
@@ -251,10 +252,10 @@ def _freeze_memory(key: str, to: str) -> Op[set[str]]:
 def _end_log(mailbox: str, mover: str, to: str) -> Op[int]:
     """The slot of a mailbox's last entry, which is appended where it is missing."""
     while True:
-        ends = yield from _ends(mailbox)
-        if ends:
-            return ends[0]
         try:
+            ends = yield from _ends(mailbox)
+            if ends:
+                return ends[0]
             return (yield from logs.append(mailbox, Message(sender=mover, moved_to=to)))
         except Moved:  # another run of this move was faster
             continue
@@ -262,7 +263,7 @@ def _end_log(mailbox: str, mover: str, to: str) -> Op[int]:
 
 def _ends(mailbox: str) -> Op[list[int]]:
     """The slots of last entries near a mailbox's tail: an append that raced one may have left something behind it."""
-    tail = yield from logs.tail(mailbox)
+    tail = yield from logs.mend(mailbox, 0)
     slots = range(max(0, tail - 16), tail)
     found = yield from fx.gather([fx.Get(key=keys.slot(mailbox, slot)) for slot in slots])
     return [slot for slot, one in zip(slots, found, strict=True) if isinstance(one, fx.Object) and _is_end(one)]

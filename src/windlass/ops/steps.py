@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from windlass import effects as fx
+from windlass.digest import sha256_hex
 from windlass.errors import ClaimLost, Moved, NotFound, TimedOut, Unavailable, Unmet, UsageError, WindlassError
 from windlass.ops import registers, waiting
 from windlass.ops.agents import act, note_lease, ran_out
@@ -258,13 +259,17 @@ def finish(actor: Actor, name: str, handoff: Handoff, *, epoch: int | None = Non
         if handoff.next_action:
             text += f"\nnext: {handoff.next_action}"
         text += f"\nread it: windlass handoff {name}"
-        yield from mail.send(actor, handoff.to, text, step=name, ident=_last(done.step, handoff.state.value).write_id)
+        yield from mail.send(actor, handoff.to, text, step=name, ident=_ident(done.step, handoff.state.value, handoff.to))
     return done
 
 
 def _last(step: Step, event: str) -> Transition:
-    """The last such transition: its mail is sent once under its write id, also where the command is repeated."""
     return next(line for line in reversed(step.history) if line.event == event)
+
+
+def _ident(step: Step, event: str, to: str) -> str:
+    """The id of the mail about the last such transition: one for each recipient, the same where the command is repeated."""
+    return f"{_last(step, event).write_id}.{sha256_hex(to.encode())[:16]}"
 
 
 def release(actor: Actor, name: str, *, epoch: int | None = None, force: bool = False, note: str = "") -> Op[Changed]:
@@ -297,7 +302,7 @@ def reject(actor: Actor, name: str, note: str) -> Op[Changed]:
 
         kept = _last(done.step, "reject")
         text = f"{name} was rejected: {kept.note}\ndo it again: windlass claim {name}"
-        yield from mail.send(actor, done.step.worker, text, step=name, ident=kept.write_id)
+        yield from mail.send(actor, done.step.worker, text, step=name, ident=_ident(done.step, "reject", done.step.worker))
     return done
 
 

@@ -62,7 +62,8 @@ def run(settings: Settings, argv: Sequence[str], *, max_idle: float | None, say:
     code = child.wait()
     if keeping.end():
         how = f"signal {_signal(code)}" if code > 128 else f"exit {code}"
-        _leave(session, me.incarnation, f"windlass run: {os.path.basename(argv[0])} ended with {how}", say)
+        if not _leave(session, me.incarnation, f"windlass run: {os.path.basename(argv[0])} ended with {how}", say):
+            _end_at_once(code)
     return code
 
 
@@ -132,8 +133,8 @@ class _Keeping:
         return not self._lost
 
 
-def _leave(session: Session, incarnation: int, note: str, say: Callable[[str], None]) -> None:
-    """Release what the incarnation holds and end it, for so long as that may take."""
+def _leave(session: Session, incarnation: int, note: str, say: Callable[[str], None]) -> bool:
+    """Release what the incarnation holds and end it; False where the store has not answered for too long."""
 
     def leave() -> None:
         try:
@@ -147,6 +148,8 @@ def _leave(session: Session, incarnation: int, note: str, say: Callable[[str], N
     thread.join(LEAVING)
     if thread.is_alive():
         say("windlass: the store does not answer, so claims were not released; they run out with their lease")
+        return False
+    return True
 
 
 def _signal(code: int) -> str:
@@ -156,8 +159,8 @@ def _signal(code: int) -> str:
         return str(code - 128)
 
 
-def leave_at_once(code: int) -> None:
-    """End this process without waiting for requests in flight."""
+def _end_at_once(code: int) -> None:
+    """End this process; Python's own end would wait for the requests in flight."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -41,6 +41,14 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    def represent_text(self, text: str) -> Any:
+        """Escapes the line breaks that YAML folds and others do not know."""
+        style = '"' if any(sign in text for sign in "\x85\u2028\u2029") else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
 
 for _tag, _pattern, _first in (
     ("bool", r"(?:true|false)\Z", "tf"),
@@ -71,7 +79,8 @@ def parse(text: str) -> Any:
                 raise UsageError(f"the plan uses a reference (*{event.anchor})", "write it out: references can make a small file huge")
             tag = getattr(event, "tag", None)
             if tag is not None:
-                raise UsageError(f"the plan uses a tag ({tag})", "leave it out: a plan is text, numbers and lists")
+                mark: Any = event.start_mark
+                raise yaml.constructor.ConstructorError(None, None, f"a tag ({tag}), which no plan needs", mark)
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
                 raise UsageError("the plan is nested too deeply", "a plan is steps, each with plain fields")

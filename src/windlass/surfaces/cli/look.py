@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from windlass.errors import Unavailable, UsageError
+from windlass.errors import Unavailable, UsageError, shell_word
 from windlass.record import plain
 from windlass.surfaces.cli.arguments import SHOWN, seconds
 from windlass.surfaces.cli.columns import WIDTH, columns, more
@@ -72,7 +72,7 @@ def _whoami(context: Context, args: Namespace) -> int:
 def _show_standing(context: Context, standing: Standing, then: str) -> None:
     out, settings = context.out, context.settle()
     if standing.moved_to is not None:
-        out.text(styled(f"this project moved to {standing.moved_to}", "yellow"))
+        out.text(styled(f"this project moved to {shell_word(standing.moved_to)}", "yellow"))
     life = "no incarnation yet: the first command that acts takes one"
     if standing.incarnation is not None:
         fresh = "left no sign of life" if standing.age is None else f"last sign of life {duration(standing.age)} ago"
@@ -104,7 +104,7 @@ def _show_standing(context: Context, standing: Standing, then: str) -> None:
 def _advice(standing: Standing) -> str:
     """What to do next, as one command."""
     if standing.moved_to is not None:
-        return f"export WINDLASS_STORE='{standing.moved_to}'"
+        return f"export WINDLASS_STORE={shell_word(standing.moved_to)}"
     lost = [one for one in standing.holds if one.name in standing.ran_out]
     if lost:
         return f"windlass claim {lost[0].name}"
