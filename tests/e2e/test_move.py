@@ -52,7 +52,7 @@ POINTS = {
     "while steps are frozen": ("put", "demo/steps/", 2),
     "while mailboxes are ended": ("put", "demo/mail/", 2),
     "while objects are copied": ("put", "demo/steps/", 6),
-    "while objects are compared": ("get", "demo/steps/", 10),
+    "while objects are compared": ("get", "demo/steps/", 8),
     "before the destination opens": ("put", "demo/windlass.json", 3),
     "before the source knows that it is done": ("put", "demo/windlass.json", 4),
 }

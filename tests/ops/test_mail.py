@@ -256,7 +256,7 @@ def test_the_newest_are_found_though_the_cursor_is_beyond_the_end(place: Place, 
     new(bob)
     for n in range(2, 5):
         place.store.delete(keys.slot("bob", n))
-    assert [one.message.text for one in bob.do(mail.recent(bob.actor)).mails] == ["0", "1"]
+    assert [one.message.text for one in bob.do(mail.recent(bob.actor, 2)).mails] == ["0", "1"]
 
 
 def test_what_landed_behind_the_end_under_an_id_was_not_sent(place: Place, ann: Agent, bob: Agent) -> None:
