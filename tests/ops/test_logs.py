@@ -350,6 +350,17 @@ def test_what_a_dead_sender_left_beyond_the_end_is_read_after_the_next_send() ->
         assert at > 3
 
 
+@pytest.mark.parametrize("length", [1, 6, 600])
+@pytest.mark.parametrize("gap", [1, 5, 100])
+@pytest.mark.parametrize("island", [1, 50, 63, 64, 65, 200])
+def test_who_looks_for_the_end_closes_a_gap_before_an_island(place: Place, bob: Agent, length: int, gap: int, island: int) -> None:
+    fill(place, length)
+    fill(place, island, length + gap)
+    believe(bob, max(0, length - 30))
+    assert append(bob, "bob") == length + gap + island
+    assert len(place.keys(keys.slots(BOX))) == length + gap + island + 1
+
+
 def test_a_gap_is_filled_before_anything_else(place: Place, ann: Agent) -> None:
     fill(place, 3)
     believe(ann, 6)

@@ -168,10 +168,13 @@ def end(mailbox: str, taken: int) -> Op[int]:
     and died before it filled the gap. Raises Moved, Indeterminate, StoreError.
     """
     page = yield from fx.page(keys.slots(mailbox), _before(mailbox, taken), READ_AHEAD)
+    there = {taken, *_numbers(page)}
     if page.more is None:
-        return (yield from _close(mailbox, taken, _numbers(page), 0))
+        return (yield from _close(mailbox, taken, there, 0))
+    if max(there) - taken >= len(there):  # a gap already
+        return (yield from mend(mailbox, taken, taken + 1))
     far = yield from tail(mailbox, taken + 1)
-    return (yield from mend(mailbox, max(0, far - READ_AHEAD)))
+    return (yield from mend(mailbox, max(0, far - READ_AHEAD), far))
 
 
 def mend(mailbox: str, start: int, upto: int = 0) -> Op[int]:

@@ -59,12 +59,28 @@ def _options(query: str) -> dict[str, str]:
     return options
 
 
+def _is_address(endpoint: str) -> bool:
+    """Whether the libraries below can make a request of it: what they cannot parse would end them, not fail."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(endpoint)
+        port = parts.port
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    plain = not (parts.username or parts.password or parts.query or parts.fragment) and "?" not in endpoint and "#" not in endpoint
+    legal = all(char.isascii() and (char.isalnum() or char in "-._:") for char in host)
+    return parts.scheme in ("http", "https") and bool(host) and plain and legal and port != 0 and "@" not in parts.netloc
+
+
 def _settled(bucket: str, prefix: str, given: Mapping[str, str], options: Mapping[str, str]) -> Location:
     endpoint = options.get("endpoint", "").rstrip("/") or None
-    if endpoint:
-        host = endpoint.partition("://")[2]
-        if not endpoint.startswith(("http://", "https://")) or not host or "@" in host or "?" in host or "#" in host:
-            raise UsageError("the store's endpoint is no plain http or https address", "write endpoint=https://HOST or http://HOST:PORT")
+    if endpoint and not _is_address(endpoint):
+        raise UsageError("the store's endpoint is no plain http or https address", "write endpoint=https://HOST or http://HOST:PORT")
+    region = options.get("region") or None
+    if region is not None and not (region.isascii() and region.replace("-", "a").replace("_", "a").isalnum()):
+        raise UsageError("the store's region is no name of a region", "write region=eu-central-1, or leave it out")
     etag = options.get("etag", "quoted")
     if etag not in ("quoted", "unquoted"):
         raise UsageError("the store's option etag is neither quoted nor unquoted", "write etag=unquoted (Ceph), or leave it out")
@@ -82,7 +98,7 @@ def _settled(bucket: str, prefix: str, given: Mapping[str, str], options: Mappin
         bucket=bucket,
         prefix=prefix,
         endpoint=endpoint,
-        region=options.get("region") or None,
+        region=region,
         profile=options.get("profile") or None,
         path_style=None if path_style is None else path_style == "true",
         unquoted=etag == "unquoted",
