@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.terminals import ORPHAN, TERMINAL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,33 +18,6 @@ if TYPE_CHECKING:
 
 NOTHING_SET: dict[str, str | None] = {"WINDLASS_STORE": None, "WINDLASS_PROJECT": None}
 NAMES = ("architect", "builder", "reviewer", "tester")
-
-TERMINAL = """
-import os, pty, sys
-pid, fd = pty.fork()
-if not pid:
-    os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
-os.write(fd, sys.argv[1].encode() + b"\\nexit\\n")
-try:
-    while chunk := os.read(fd, 65536):
-        os.write(1, chunk)
-except OSError:
-    pass
-os.waitpid(pid, 0)
-"""
-"""A terminal in which somebody types a line into an interactive bash."""
-
-ORPHAN = """
-import os, sys, time
-starter = os.getpid()
-if os.fork():
-    os._exit(0)
-os.setsid()
-while os.getppid() == starter:
-    time.sleep(0.001)
-os.execvp(sys.argv[1], sys.argv[1:])
-"""
-"""Leaves the ancestors of the test run behind, which may be a host tool or a terminal."""
 
 
 def git(folder: Path, *arguments: str) -> str:
