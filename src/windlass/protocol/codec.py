@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """The major format that this code writes; a newer one is refused."""
+MAX_DEPTH = 100
+"""Lists and objects within one another in a value."""
 MAX_TEXT = 256 * 1024
 """Bytes, as UTF-8, of one value, message, note or description."""
 MAX_DOCUMENT = 4 * 1024 * 1024
@@ -270,12 +272,24 @@ def check_value(value: object) -> None:
     if isinstance(value, str):
         check_text(value, "value")
         return
+    if _deeper_than(MAX_DEPTH, value):
+        raise UsageError(f"the value is nested more than {MAX_DEPTH} deep", "make it flatter, or keep it as text")
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise UsageError(f"the value is no JSON: {why}", "use text, finite numbers, true, false, null, lists and objects") from None
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the value is no JSON: {error}", "use text, finite numbers, true, false, null, lists and objects") from None
     check_text(text, "value")
+
+
+def _deeper_than(most: int, value: object) -> bool:
+    """Whether lists and objects go deeper; what each Python can read differs, so the limit is ours."""
+    level: list[Any] = [value]
+    for _ in range(most + 1):
+        level = [one for one in level if isinstance(one, (list, tuple, dict))]
+        if not level:
+            return False
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
+    return True
 
 
 def check_text(text: str, what: str, limit: int = MAX_TEXT) -> str:
