@@ -182,7 +182,7 @@ def released(step: Step | None, name: str, act: Act, *, epoch: int | None = None
     raise not_mine(step, act, epoch)
 
 
-_NO_CHANGE_OF_STATE = ("define", "edit", "link", "move", "arrive")
+_NO_CHANGE_OF_STATE = ("define", "edit", "link", "move")
 _NOT_OF_HOLDERS = (*_NO_CHANGE_OF_STATE, "approve", "reject", "reopen")
 
 
@@ -323,13 +323,6 @@ def frozen(step: Step, act: Act, to: str) -> Step:
     if step.moved_to == to:
         return step
     return _record(step, act, "move", step.status, note=to, epoch=step.epoch + 1, moved_to=to)
-
-
-def thawed(step: Step, act: Act) -> Step:
-    """As it was before `frozen`, for the copy in the new store or after a move was called off."""
-    if step.moved_to is None:
-        return step
-    return _record(step, act, "arrive", step.status, moved_to=None)
 
 
 def unmet(step: Step, needs: Mapping[str, Step | None]) -> dict[str, str]:
