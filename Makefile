@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all tests lint types format build picture lock clean
+.PHONY: help demo test test-all tests soak lint types format build picture lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -28,6 +28,9 @@ test: .venv/.dev .venvs/ministack/.done ## lint, types and all tests
 
 tests: .venv/.dev .venvs/ministack/.done ## the tests alone; PYTEST_ARGS="tests/ops -x" chooses
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: .venv/.dev .venvs/ministack/.done ## the long reliability programme; writes docs/reliability.md; SOAK="simulation" chooses
+	@$(BIN)/python tools/soak.py $(SOAK)
 
 lint: .venv/.dev ## ruff: rules and format
 	@$(BIN)/ruff check --quiet --output-format concise && $(BIN)/ruff format --check --quiet && echo "lint: clean"

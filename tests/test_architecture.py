@@ -25,7 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "drivers": FOUNDATION | {"stores.base"},
     "config": FOUNDATION | {"stores.base"},
     "ops": {"protocol", "effects", "errors", "record", "digest"},
-    "project": {"ops", "protocol", "drivers", "stores", "config", "effects", "errors", "record"},
+    "project": {"ops", "protocol", "drivers", "stores", "config", "effects", "errors", "record", "testing.hammer", "testing.linearizable"},
     "surfaces": {"project", "config", "errors", "record", "__init__"},
     "testing": {"effects", "drivers", "stores.base", "errors", "record"},
     "aio": {"project", "errors", "record", "records"},

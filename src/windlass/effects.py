@@ -78,7 +78,7 @@ class Get(Effect):
 
 
 class Put(Effect):
-    """The new version. Raises PutRefused, PutUnclear, or StoreError where it surely did not land."""
+    """The new version. Raises PutRefused, PutUnclear, StoreError where it surely did not land, Indeterminate where it may not last."""
 
     key: str
     body: bytes

@@ -1,35 +1,43 @@
-"""A small S3 server that lies in one way: "ignores" conditions, wants ETags "unquoted", or is "honest"."""
+"""A small S3 server over any store, above all over one that lies."""
 
 from __future__ import annotations
 
 import threading
 import time
 from email.utils import formatdate
-from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from windlass.effects import Always, Entry, IfAbsent, IfMatch, Unchanged
+from windlass.errors import AccessDenied, PutRefused, StoreError
+from windlass.stores.memory import MemoryStore
 
-class Kept(NamedTuple):
-    body: bytes
-    etag: str
-    modified: float
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from windlass.effects import Condition
+    from windlass.stores.base import Store
 
 
 class LyingS3:
-    """Serves on loopback until `close`; `rules` is its lifecycle configuration, `skew` seconds that its clock is ahead."""
+    """Serves `lie(an honest store)` on loopback until `close`; `objects` has what really is there.
 
-    def __init__(self, mode: str, rules: str = "", skew: float = 0.0) -> None:
-        self.mode = mode
-        self.rules = rules
-        self.skew = skew
-        self.objects: dict[str, Kept] = {}
-        self.lock = threading.Lock()
-        liar = self
+    `rules` is its lifecycle configuration, `skew` seconds that its clock is ahead, `bare` that it takes ETags without quotes only.
+    """
+
+    def __init__(
+        self, lie: Callable[[Store], Store] = lambda store: store, rules: str = "", skew: float = 0.0, *, bare: bool = False
+    ) -> None:
+        self._honest = MemoryStore(clock=lambda: time.time() + skew)
+        self._store = lie(self._honest)
+        self._rules = rules
+        self._bare = bare
+        s3 = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # head and body are sent apart
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 """Quiet."""
@@ -42,73 +50,62 @@ class LyingS3:
                 self.end_headers()
                 self.wfile.write(body)
 
+            def carry_out(self, work: Callable[[str, dict[str, str]], None]) -> None:
+                parts = urlsplit(self.path)
+                key = unquote(parts.path).lstrip("/").partition("/")[2]
+                query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
+                try:
+                    work(key, query)
+                except PutRefused:
+                    self.refuse(412, "PreconditionFailed")
+                except AccessDenied:
+                    self.refuse(403, "AccessDenied")
+                except StoreError:
+                    self.refuse(501, "NotImplemented")
+
             def refuse(self, status: int, code: str) -> None:
                 self.answer(status, f"<Error><Code>{code}</Code></Error>".encode(), content_type="application/xml")
 
-            def key(self) -> str:
-                return unquote(urlsplit(self.path).path).lstrip("/").partition("/")[2]
-
             def do_PUT(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                with liar.lock:
-                    now = liar.objects.get(self.key())
-                    if liar.mode != "ignores" and not self.allowed(now):
-                        self.refuse(412, "PreconditionFailed")
-                        return
-                    etag = md5(body + str(time.time_ns()).encode()).hexdigest()
-                    liar.objects[self.key()] = Kept(body, etag, time.time() + liar.skew)
-                self.answer(200, ETag=f'"{etag}"')
+                self.carry_out(lambda key, query: self.answer(200, ETag=f'"{s3._store.put(key, body, self.condition())}"'))
 
-            def allowed(self, now: Kept | None) -> bool:
+            def condition(self) -> Condition:
                 wanted = self.headers.get("if-match")
                 if self.headers.get("if-none-match") == "*":
-                    return now is None
+                    return IfAbsent()
                 if wanted is None:
-                    return True
-                return now is not None and wanted == (now.etag if liar.mode == "unquoted" else f'"{now.etag}"')
+                    return Always()
+                return IfMatch(version=wanted if s3._bare else wanted.strip('"') if wanted.startswith('"') else f"no quotes: {wanted}")
 
             def do_GET(self) -> None:
-                query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query, keep_blank_values=True).items()}
+                self.carry_out(self.look)
+
+            def look(self, key: str, query: dict[str, str]) -> None:
                 if "lifecycle" in query:
-                    if liar.rules:
-                        self.answer(200, liar.rules.encode())
+                    if s3._rules:
+                        self.answer(200, s3._rules.encode())
                     else:
                         self.refuse(404, "NoSuchLifecycleConfiguration")
-                elif "list-type" in query:
-                    self.list(query)
+                    return
+                if "list-type" in query:
+                    self.answer(200, s3._listing(query), content_type="application/xml")
+                    return
+                unless = self.headers.get("if-none-match")
+                found = s3._store.get(key, unless.strip('"') if unless else None)
+                if found is None:
+                    self.refuse(404, "NoSuchKey")
+                elif isinstance(found, Unchanged):
+                    self.answer(304)
                 else:
-                    found = liar.objects.get(self.key())
-                    if found is None:
-                        self.refuse(404, "NoSuchKey")
-                    else:
-                        self.answer(200, found.body, ETag=f'"{found.etag}"', last_modified=formatdate(found.modified, usegmt=True))
-
-            def list(self, query: dict[str, str]) -> None:
-                prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-                after = max(query.get("start-after", ""), query.get("continuation-token", ""))
-                most = int(query.get("max-keys", "1000"))
-                with liar.lock:
-                    every = sorted(liar.objects.items())
-                keys = [(key, kept) for key, kept in every if key.startswith(prefix) and key > after]
-                inner = {key: key[len(prefix) :] for key, _ in keys}
-                folded = {key for key, rest in inner.items() if delimiter and delimiter in rest}
-                folders = sorted({prefix + inner[key].split(delimiter)[0] + delimiter for key in folded})
-                shown = [(key, kept) for key, kept in keys if key not in folded]
-                more = len(shown) > most
-                parts = [
-                    f"<Contents><Key>{key}</Key><LastModified>{time.strftime('%Y-%m-%dT%H:%M:%S.000Z', time.gmtime(kept.modified))}"
-                    f'</LastModified><ETag>"{kept.etag}"</ETag><Size>{len(kept.body)}</Size></Contents>'
-                    for key, kept in shown[:most]
-                ]
-                parts += [f"<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>" for folder in folders]
-                token = f"<NextContinuationToken>{shown[most - 1][0]}</NextContinuationToken>" if more else ""
-                head = f"<Name>b</Name><Prefix>{prefix}</Prefix><KeyCount>{len(parts)}</KeyCount><MaxKeys>{most}</MaxKeys>"
-                body = f"<ListBucketResult>{head}<IsTruncated>{str(more).lower()}</IsTruncated>{token}{''.join(parts)}</ListBucketResult>"
-                self.answer(200, body.encode(), content_type="application/xml")
+                    self.answer(200, found.body, ETag=f'"{found.version}"', last_modified=formatdate(found.modified, usegmt=True))
 
             def do_DELETE(self) -> None:
-                liar.objects.pop(self.key(), None)
-                self.answer(204)
+                def remove(key: str, query: dict[str, str]) -> None:
+                    s3._store.delete(key)
+                    self.answer(204)
+
+                self.carry_out(remove)
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
@@ -116,8 +113,35 @@ class LyingS3:
         self._thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
 
+    @property
+    def objects(self) -> list[str]:
+        """The keys that really are there."""
+        return [entry.key for entry in self._honest.list("").entries]
+
+    def _listing(self, query: dict[str, str]) -> bytes:
+        prefix, most = query.get("prefix", ""), int(query.get("max-keys", "1000"))
+        after = query.get("continuation-token") or query.get("start-after", "")
+        folders: tuple[str, ...] = ()
+        page = self._store.list(prefix, after, most)
+        entries, more = page.entries, page.more
+        if query.get("delimiter"):
+            folders = self._store.folders(prefix)
+            entries, more = tuple(entry for entry in entries if "/" not in entry.key[len(prefix) :]), None
+        parts = [_contents(entry) for entry in entries]
+        parts += [f"<CommonPrefixes><Prefix>{prefix}{name}/</Prefix></CommonPrefixes>" for name in folders]
+        token = f"<NextContinuationToken>{more}</NextContinuationToken>" if more else ""
+        head = f"<Name>bucket</Name><Prefix>{prefix}</Prefix><KeyCount>{len(parts)}</KeyCount><MaxKeys>{most}</MaxKeys>"
+        cut = "true" if more else "false"
+        return f"<ListBucketResult>{head}<IsTruncated>{cut}</IsTruncated>{token}{''.join(parts)}</ListBucketResult>".encode()
+
     def close(self) -> None:
         """Stop serving."""
         self.server.shutdown()
         self.server.server_close()
         self._thread.join()
+
+
+def _contents(entry: Entry) -> str:
+    modified = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(entry.modified))
+    etag = f'<ETag>"{entry.version}"</ETag>' if entry.version else ""
+    return f"<Contents><Key>{entry.key}</Key><LastModified>{modified}</LastModified>{etag}<Size>{entry.size}</Size></Contents>"

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.e2e.lying_s3 import LyingS3
+from tests.stores.test_probes import LIES, Lie
+
+from windlass.testing import liars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.e2e.cli import Cli
+
+    from windlass.stores.base import Store
 
 
 @pytest.fixture
@@ -20,8 +25,8 @@ def liar(s3_env: None) -> Iterator[Callable[..., LyingS3]]:
     """Makes S3 servers that lie."""
     made: list[LyingS3] = []
 
-    def make(mode: str, **more: str | float) -> LyingS3:
-        made.append(LyingS3(mode, **more))  # type: ignore[arg-type]
+    def make(lie: Callable[[Store], Store] = liars.Liar, **more: Any) -> LyingS3:
+        made.append(LyingS3(lie, **more))
         return made[-1]
 
     yield make
@@ -64,7 +69,7 @@ def test_it_needs_nobody_and_leaves_no_sign_of_life(cli: Cli) -> None:
 
 
 def test_a_store_that_ignores_conditions_is_refused(cli: Cli, liar: Callable[..., LyingS3]) -> None:
-    server = liar("ignores")
+    server = liar(liars.IgnoresConditions)
     result = cli.run("doctor", "--quick", env={"WINDLASS_STORE": server.url})
     assert result.code == 1
     assert "✗ a create of what is already there is let through: conditions are ignored" in result.out
@@ -75,8 +80,18 @@ def test_a_store_that_ignores_conditions_is_refused(cli: Cli, liar: Callable[...
     assert (found.code, found.json["exclusive_claims"], marks(found.json)["create"]) == (1, False, "no")
 
 
+@pytest.mark.parametrize("lie", LIES, ids=lambda lie: getattr(lie.make, "__name__", "races on replace").strip("<>"))
+def test_a_server_that_lies_is_refused_in_plain_words(cli: Cli, liar: Callable[..., LyingS3], lie: Lie) -> None:
+    server = liar(lie.make)
+    result = cli.run("doctor", "--quick", env={"WINDLASS_STORE": server.url})
+    assert result.code == 1, result
+    assert [line for line in result.out.splitlines() if line.startswith("✗") and (lie.over_s3 or lie.words) in line], result.out
+    assert "do not use this store: " in result.out.splitlines()[-1]
+    assert not server.objects, "nothing is left of the probes"
+
+
 def test_a_server_that_wants_its_etags_bare_works_from_then_on(cli: Cli, liar: Callable[..., LyingS3]) -> None:
-    server = liar("unquoted")
+    server = liar(bare=True)
     env = {"WINDLASS_STORE": server.url}
     assert cli.run("memory", "set", "k", "2", agent="dev", env=env).code == 0
     assert cli.run("doctor", "--quick", "--store", f"{server.url}&etag=quoted").code == 1, "what the URL says is what is tried"
@@ -89,14 +104,14 @@ def test_a_server_that_wants_its_etags_bare_works_from_then_on(cli: Cli, liar: C
 
 def test_lifecycle_rules_that_delete_are_warned_of(cli: Cli, liar: Callable[..., LyingS3]) -> None:
     rule = "<Rule><ID>tidy</ID><Prefix>agents/</Prefix><Status>Enabled</Status><Expiration><Days>7</Days></Expiration></Rule>"
-    server = liar("honest", rules=f"<LifecycleConfiguration>{rule}</LifecycleConfiguration>")
+    server = liar(rules=f"<LifecycleConfiguration>{rule}</LifecycleConfiguration>")
     result = cli.run("doctor", "--quick", env={"WINDLASS_STORE": server.url})
     assert result.code == 0
     assert "! rule tidy deletes objects under 'agents/' 7 days after their creation" in result.out
 
 
 def test_a_clock_that_is_off_is_told(cli: Cli, liar: Callable[..., LyingS3]) -> None:
-    server = liar("honest", skew=600)
+    server = liar(skew=600)
     result = cli.run("doctor", "--quick", env={"WINDLASS_STORE": server.url})
     assert "! this machine's clock is 10m behind the store's" in result.out
     assert result.code == 0

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.e2e.lying_s3 import LyingS3
 
+from windlass.testing import liars
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,7 +30,7 @@ def repository(cli: Cli) -> Cli:
 @pytest.fixture
 def liar(s3_env: None) -> Iterator[LyingS3]:
     """An S3 server that ignores conditions."""
-    server = LyingS3("ignores")
+    server = LyingS3(liars.IgnoresConditions)
     yield server
     server.close()
 

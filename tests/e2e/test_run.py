@@ -235,6 +235,18 @@ def test_what_nohup_ignores_stays_ignored(cli: Cli) -> None:
     assert end(process, "lives\n")[:2] == (0, "lives\n")
 
 
+def test_what_nohup_ignores_is_not_passed_on(cli: Cli) -> None:
+    """Not even to a command that listens to it."""
+    script = f"trap '' HUP; exec {WINDLASS} run --agent designer -- {sys.executable} -c \"$0\" SIGHUP SIGUSR1"
+    command = ["sh", "-c", script, COUNTER]
+    process = subprocess.Popen(command, cwd=cli.cwd, env=cli.env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert line(process) == "up"
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGUSR1)
+    assert line(process) == "SIGUSR1", "signals are passed on in the order of their numbers"
+    assert end(process, "end\n")[:2] == (0, "end\n")
+
+
 class Terminal:
     """An interactive shell on a terminal of its own."""
 

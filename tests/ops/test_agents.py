@@ -130,6 +130,20 @@ def test_a_new_start_fences_the_ones_before(place: Place, ann: Agent) -> None:
     error_of(Fenced, lambda: acts(far))
 
 
+@pytest.mark.parametrize("given", [None, 1], ids=["bare", "below run"])
+def test_who_was_fenced_is_fenced_at_once_again(place: Place, given: int | None) -> None:
+    """What its last refresh left in this machine's memory lets nobody act for another minute."""
+    ann = place.agent("ann")
+    acts(ann)
+    old = place.agent("ann", incarnation=given)
+    acts(old)
+    far = place.agent("ann", machine="far")
+    far.do(agents.start_new(far.actor))
+    place.pass_(FRESH)
+    for _ in range(3):
+        error_of(Fenced, lambda: acts(old))
+
+
 def test_a_run_keeps_bare_commands_out_until_it_ends(place: Place, ann: Agent) -> None:
     assert acts(ann) == 1
     runner = place.agent("ann", keeper=Keeper.RUN)

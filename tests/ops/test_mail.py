@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.ops.world import HOUR, WAYS, Agent, Between, Place, error_of, stop_before
 
-from windlass.errors import Damaged, Indeterminate, Lost, Moved, NotFound, PutRefused, TimedOut, UsageError
+from windlass.errors import Damaged, Indeterminate, Lost, Moved, NotFound, PutRefused, TimedOut, Unavailable, UsageError
 from windlass.ops import logs, mail, steps
 from windlass.ops.agents import act
 from windlass.protocol import keys
-from windlass.protocol.codec import encode
-from windlass.protocol.mail import Message
+from windlass.protocol.codec import decode, encode
+from windlass.protocol.mail import Message, Sent
 from windlass.protocol.steps import Handoff, Status
 from windlass.testing.faults import Fault
 
@@ -200,6 +200,21 @@ def test_two_shells_of_one_reader_never_move_the_cursor_back(place: Place, ann: 
     assert new(other) == []
 
 
+def test_a_cursor_goes_on_in_each_mailbox_by_itself(place: Place, ann: Agent, bob: Agent) -> None:
+    """One shell has shown the direct message, the other the broadcast."""
+    other = place.agent("bob", machine=bob.actor.machine)
+    early = place.agent("early", skew=-HOUR).warm()
+    new(bob)
+    send(ann, ALL, "for all")
+    second = peek(other)
+    send(early, "bob", "direct")
+    first = peek(bob, 1)
+    assert [[one.message.text for one in inbox] for inbox in (first, second)] == [["direct"], ["for all"]]
+    bob.do(mail.seen(bob.actor, first))
+    other.do(mail.seen(other.actor, second))
+    assert new(bob) == []
+
+
 def test_what_another_shell_has_shown_is_not_shown_again(place: Place, ann: Agent, bob: Agent) -> None:
     other = place.agent("bob", machine=bob.actor.machine)
     assert new(bob) == new(other) == []
@@ -281,6 +296,16 @@ def test_sending_under_an_id_again_sends_nothing(place: Place, ann: Agent, bob: 
     assert send(bob, "ann", "hello", ident="greeting") == "ann:0", "each sender has ids of its own"
 
 
+def test_a_repetition_that_finds_its_message_says_so(place: Place, ann: Agent, bob: Agent) -> None:
+    """The first was killed when the message was there and its slot not noted yet."""
+    first = ann.do(mail.send(ann.actor, "bob", "hello", ident="k"))
+    key = keys.sent("ann", "k")
+    place.write(key, encode(decode(Sent, key, place.body(key)).but(slot=None)))
+    again = ann.do(mail.send(ann.actor, "bob", "hello", ident="k"))
+    assert (again.id, again.again) == (first.id, True)
+    assert new(bob) == ["hello"]
+
+
 @pytest.mark.parametrize("length", [0, 2, 300])
 def test_a_send_under_an_id_killed_anywhere_is_sent_once_by_repeating_it(length: int) -> None:
     at, ended = 0, False
@@ -308,6 +333,15 @@ def test_a_send_under_an_id_survives_spoilt_answers(ann: Agent, bob: Agent, faul
     ann.heal().faulty.land_late()
     assert send(ann, "bob", "1", ident="k") == ident == "bob:1"
     assert new(bob) == ["0", "1"]
+
+
+def test_a_send_under_an_id_is_sent_though_its_place_could_not_be_noted(ann: Agent, bob: Agent) -> None:
+    away = Unavailable("away", "try again")
+    ann.spoil(None, away, key="sent/")
+    sent = ann.do(mail.send(ann.actor, "bob", "hello", ident="x"))
+    assert (sent.id, sent.again) == ("bob:0", False)
+    assert ann.do(mail.send(ann.actor, "bob", "hello", ident="x")).again
+    assert len(bob.do(mail.all_(bob.actor))) == 1
 
 
 def test_an_unknown_send_can_be_repeated_under_its_id(ann: Agent, bob: Agent) -> None:
@@ -434,6 +468,15 @@ def test_acks_and_receipts(place: Place, ann: Agent, bob: Agent, faults: list[ob
     assert (states(direct), states(every)) == ({"bob": "acked"}, {"bob": "delivered", "eve": "acked"})
     error_of(UsageError, lambda: eve.do(mail.ack(eve.actor, direct)))
     error_of(NotFound, lambda: bob.do(mail.ack(bob.actor, "bob:50")))
+
+
+def test_what_closes_a_gap_or_ends_a_mailbox_is_no_message(place: Place, ann: Agent, bob: Agent) -> None:
+    send(ann, "bob", "hello")
+    place.write(keys.slot("bob", 1), encode(Message(void=True, write_id="v")))
+    place.write(keys.slot("bob", 2), encode(Message(moved_to="s3://elsewhere", write_id="end")))
+    for ident, kind in (("bob:1", NotFound), ("bob:2", Moved)):
+        for op in (mail.read(ident), mail.ack(bob.actor, ident), mail.send(bob.actor, "ann", "?", reply_to=ident)):
+            error_of(kind, lambda op=op: bob.do(op))  # type: ignore[misc]
 
 
 def test_what_cannot_be_sent_is_refused_before_a_request(ann: Agent) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.ops.world import Agent, Killed, Place, error_of
 
 from windlass.errors import ClaimLost, Lost, Moved, NotFound, WindlassError
-from windlass.ops import agents, logs, mail, memory, plans, status, steps, timeline, work
+from windlass.ops import agents, logs, mail, memory, moving, plans, status, steps, timeline, work
 from windlass.ops.survey import survey
 from windlass.project.moving import transfer
 from windlass.protocol import keys
@@ -300,14 +300,17 @@ def while_waiting(source: Side, act: Callable[[float], object]) -> None:
     source.agent.world._sleep = sleep
 
 
-def test_what_an_agent_elsewhere_writes_before_it_can_notice_is_brought_along() -> None:
+@pytest.mark.parametrize("ago", [0.0, 30.0])
+def test_what_an_agent_elsewhere_writes_before_it_can_notice_is_brought_along(ago: float) -> None:
+    """It looked at the marker so many seconds before the move began, and looks at it once a minute."""
     place, there = busy(), Place()
     ada = place.agent("fay", machine="far").warm()
+    place.pass_(ago)
     source, dest = Side(place, OLD), Side(there, NEW)
     wrote: list[float] = []
 
     def late(waited: float) -> None:
-        if not wrote and waited > FRESH / 2:
+        if not wrote and waited > (FRESH - ago) / 2:
             ada.do(memory.set_(ada.actor, "late.key", "kept"))
             ada.do(mail.send(ada.actor, "zoe", "kept"))
             ada.do(steps.claim(ada.actor, "late-step", create=True))
@@ -316,7 +319,7 @@ def test_what_an_agent_elsewhere_writes_before_it_can_notice_is_brought_along() 
     while_waiting(source, late)
     transfer(source, dest, "demo", "mover", force=False)
     assert wrote
-    assert FRESH <= source.agent.slept <= FRESH + MARGIN + 3
+    assert FRESH <= ago + source.agent.slept <= FRESH + MARGIN + 3
     look = there.agent("fay", machine="far")
     assert look.do(memory.get("late.key")).value == "kept"
     assert look.do(mail.read("zoe:0")).message.text == "kept"
@@ -733,6 +736,24 @@ def test_a_slow_second_run_does_not_touch_a_project_that_is_open() -> None:
         request += 3
     assert met > 30
     assert refused < 10
+
+
+def test_a_slow_run_of_an_older_move_opens_nothing_and_writes_nothing() -> None:
+    """The project went on from there and is on its way back: what the older run waits for is not what is missing now."""
+    place, there, third = busy(), Place(), Place()
+    moved(place, there)
+    older = decode(Marker, keys.MARKER, there.body(keys.MARKER)).but(arriving_from=OLD)
+    transfer(Side(there, NEW), Side(third, "/third"), "demo", "mover", force=False)
+    ben = third.agent("ben", machine="m")
+    leaving = ben.do(moving.may_leave(NEW, force=False))
+    slow = there.agent("mover", machine="m")
+    slow.do(moving.prepare("demo", "/third", leaving))
+    before = content(there)
+    slow.do(moving.open_up(older, planned=True))
+    key = keys.cursor("ben")
+    assert slow.do(moving.write_in([(key, b"older")], older.but(moves=("one", "two")))) == [key]
+    assert content(there) == before
+    assert decode(Marker, keys.MARKER, there.body(keys.MARKER)).arriving_from == "/third"
 
 
 def test_a_marker_with_a_hostile_address_is_told_without_its_tricks() -> None:

@@ -152,6 +152,22 @@ def test_two_writers_both_count(place: Place, ann: Agent, bob: Agent) -> None:
     assert now.doc.seq == 3 == count(place)
 
 
+def test_a_write_is_never_sent_again_without_its_condition(place: Place, ann: Agent, bob: Agent) -> None:
+    """It was dropped on the way; before it is sent again somebody else writes."""
+    ann.do(add())
+    ann.spoil(Fault.DROP)
+    sleep = ann.world._sleep
+
+    def writes_meanwhile(seconds: float) -> None:
+        ann.world._sleep = sleep
+        bob.do(add())
+        sleep(seconds)
+
+    ann.world._sleep = writes_meanwhile
+    ann.do(add())
+    assert count(place) == 3
+
+
 def test_a_register_that_cannot_tell_says_so(place: Place, ann: Agent, bob: Agent) -> None:
     """A document without history, changed twice since our unclear write: neither won nor lost can be claimed."""
 

@@ -293,6 +293,13 @@ def test_a_slow_clock_is_put_right_by_what_it_sees(place: Place, ann: Agent) -> 
     assert look(place.agent("viewer", skew=-HOUR)).now == place.now
 
 
+def test_a_claim_is_a_sign_of_life_for_those_who_look_too(place: Place, ann: Agent, bob: Agent) -> None:
+    place.pass_(50)
+    ann.do(steps.claim(ann.actor, "a", lease=10.0))
+    place.pass_(9)
+    assert seen(bob, "ann").ran_out == ()
+
+
 def test_a_longest_hold_runs_out_whatever_the_signs(place: Place, ann: Agent, bob: Agent) -> None:
     ann.do(plans.add(ann.actor, "a", Definition(max_hold=300.0)))
     ann.do(steps.claim(ann.actor, "a", lease=300.0))

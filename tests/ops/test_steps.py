@@ -300,6 +300,19 @@ def test_claiming_when_needs_appear_between_guess_and_write(place: Place, ann: A
     assert stored(place).status is Status.PENDING
 
 
+def test_a_need_that_appears_after_the_needs_were_read_is_looked_at(place: Place, ann: Agent, bob: Agent) -> None:
+    define(ann, "n1")
+    define(ann, "n2")
+    claim(bob, "n1")
+    finish(bob, name="n1")
+    define(ann, S, needs=("n1",))
+    me, entry, needs = ann.do(agents.act(ann.actor)), ann.do(steps.fetch(S)), ann.do(steps.fetch_all(("n1",)))
+    Between(ann, lambda: define(bob, S, needs=("n1", "n2")), key="steps/", lands=False)
+    error = error_of(Unmet, lambda: ann.do(steps.claim_known(ann.actor, me, entry, needs, None, None)))
+    assert error.details["unmet"] == {"n2": "pending"}
+    assert stored(place).status is Status.PENDING
+
+
 def test_definitions_leave_claims_alone(place: Place, ann: Agent, bob: Agent) -> None:
     claim(ann)
     define(bob, title="Build it", priority=-3, labels=("x",))

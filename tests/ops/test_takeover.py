@@ -173,6 +173,25 @@ def test_a_clock_that_jumps_keeps_nothing_alive(place: Place, ann: Agent, bob: A
     assert claim(bob).claim.agent == "bob"  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("jump", [20.0, 59.0])
+def test_a_clock_that_jumps_ahead_takes_nothing_from_the_living(place: Place, ann: Agent, bob: Agent, jump: float) -> None:
+    """By less than the minute in which it goes by what it remembers of the store's time."""
+    claim(ann)
+    error_of(Held, lambda: bob.do(claiming(bob)))
+    bob.skew += jump
+    error_of(Held, lambda: bob.do(claiming(bob)))
+
+
+def test_a_claim_is_a_sign_of_life_itself(place: Place, ann: Agent, bob: Agent) -> None:
+    place.pass_(50)
+    claim(ann)
+    assert ann.counting.requests[-1].key == keys.step(S), "its presence is fresh enough: nothing else was written"
+    place.pass_(LEASE)
+    error_of(Held, lambda: bob.do(claiming(bob)))
+    place.pass_(MARGIN + 1)
+    assert bob.do(claiming(bob)).taken_from == "ann"
+
+
 def test_looking_keeps_no_claim(place: Place, ann: Agent, bob: Agent) -> None:
     claim(ann)
     for _ in range(14):

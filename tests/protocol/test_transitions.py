@@ -103,6 +103,28 @@ def test_only_the_holder_finishes() -> None:
         t.released(None, S, by())
 
 
+def test_who_cannot_finish_is_told_whose_it_is() -> None:
+    anns = t.claimed(None, S, by(incarnation=2), 60.0)
+    with pytest.raises(ClaimLost) as told:
+        t.finished(anns, S, by("bob"), handoff())
+    assert "by ann" in told.value.message, "that her incarnation has a higher number than his is no matter"
+    with pytest.raises(ClaimLost) as told:
+        t.finished(anns, S, by(incarnation=3), handoff())
+    assert "claim it first" in told.value.hint, "it is hers to take over; no other command of hers took it"
+
+
+def test_a_repetition_is_of_the_same_claim_and_the_same_event() -> None:
+    """Else somebody is told that it did what somebody else did."""
+    again = t.finished(t.claimed(state(Status.IN_PROGRESS), S, by(), 60.0, force=True), S, by(), handoff())
+    assert t.finished(again, S, by(write_id="again"), handoff(), epoch=2) is again
+    with pytest.raises(ClaimLost):
+        t.finished(again, S, by(), handoff(), epoch=1)
+    for after in (t.approved(state(Status.NEEDS_REVIEW), by("bob"), ""), t.rejected(state(Status.NEEDS_REVIEW), by("bob"), "")):
+        for event in ("complete", "release"):
+            with pytest.raises(ClaimLost):
+                EVENTS[event](after, by("bob"))
+
+
 def test_evidence_counts_for_the_state_it_was_found_in() -> None:
     step = state(Status.IN_PROGRESS).but(seq=7)
     for seq in (None, 6, 8):
@@ -118,6 +140,18 @@ def test_an_older_incarnation_gets_nowhere() -> None:
     for event in ("claim", "force claim", "take over", "complete", "force complete", "release", "force release"):
         with pytest.raises(Fenced):
             EVENTS[event](step, by(incarnation=1))
+
+
+@pytest.mark.parametrize("status", FINISHED)
+def test_what_a_newer_incarnation_finished_is_no_success_of_an_older_one(status: Status) -> None:
+    """What the older one did is not what was kept."""
+    step = t.claimed(state(Status.IN_PROGRESS), S, by(incarnation=2), 60.0)
+    done, given_back = t.finished(step, S, by(incarnation=2), handoff(status)), t.released(step, S, by(incarnation=2))
+    with pytest.raises(ClaimLost):
+        t.finished(done, S, by(incarnation=1), handoff(status))
+    with pytest.raises(ClaimLost):
+        t.released(given_back, S, by(incarnation=1))
+    assert t.finished(done, S, by(incarnation=3), handoff(status)) is done, "but it is one of the agent's next life"
 
 
 def test_a_claim_remembers_what_it_was_built_on() -> None:
@@ -146,6 +180,7 @@ def test_the_worker_does_not_approve_its_own_work() -> None:
 def test_defining() -> None:
     step = t.defined(None, S, by(), Definition(title="a", needs=("n",)), needed_by=("z",))
     assert (step.history[-1].event, step.status, step.needed_by) == ("define", Status.PENDING, ("z",))
+    assert t.defined(None, S, by(), Definition()).history[-1].event == "define", "also where there is nothing to say but its name"
     assert t.defined(step, S, by(), Definition(title="a", needs=("n",)), needed_by=("z",)) is step
     assert t.defined(step, S, by(), Definition(title="a", needs=("n",)), needed_by=("y",)).history[-1].event == "link"
     edited = t.defined(state(Status.IN_PROGRESS), S, by("bob"), Definition(title="b"))
@@ -161,6 +196,26 @@ def test_unmet_needs_say_in_which_state_they_are() -> None:
     error = t.refuse_unmet(S, missing)
     assert error.exit == 6
     assert "b (pending)" in error.message
+
+
+@pytest.mark.parametrize("event", ["force claim", "take over", "force complete", "force release", "cancel", "move"])
+def test_who_takes_a_claim_away_raises_the_epoch(event: str) -> None:
+    """Also where the register itself would refuse its holder: others compare the epoch too."""
+    assert EVENTS[event](state(Status.IN_PROGRESS).but(seq=1), by("bob")).epoch == 2
+
+
+@pytest.mark.parametrize("event", sorted(EVENTS.keys() - {"move"}))
+def test_a_frozen_step_takes_nothing_from_anybody(event: str) -> None:
+    frozen = EVENTS["move"](state(Status.IN_PROGRESS), by("eve"))
+    for who in (by(), by("bob")):
+        with pytest.raises(Moved):
+            EVENTS[event](frozen, who)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_need_is_met_by_being_complete_and_by_nothing_else(status: Status) -> None:
+    missing = t.unmet(Step(name=S, needs=("a",)), {"a": Step(name="a", status=status)})
+    assert missing == ({} if status is Status.COMPLETE else {"a": status.value})
 
 
 acts = st.tuples(st.sampled_from(["ann", "bob"]), st.integers(1, 2))

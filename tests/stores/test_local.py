@@ -18,6 +18,7 @@ from windlass.effects import Always, IfAbsent, IfMatch, Object
 from windlass.errors import (
     AccessDenied,
     Damaged,
+    Indeterminate,
     PutRefused,
     PutUnclear,
     StoreError,
@@ -96,7 +97,7 @@ def test_whatever_call_fails_nothing_is_half_written(store: LocalStore, monkeypa
         body = found.body if isinstance(found, Object) else None
         if done is None:
             assert body == b"new"
-        elif isinstance(done, PutUnclear):
+        elif isinstance(done, (PutUnclear, Indeterminate)):
             assert body in (b"new", b"old", None)
         else:
             assert body == (b"old" if version else None), f"{done!r} after {wire.broke} must mean that nothing landed"
@@ -165,6 +166,75 @@ def test_a_writer_may_die_at_any_moment(store: LocalStore, kind: str) -> None:
     done = python(CRASH, store.root, kind)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 8
+
+
+class Recorder:
+    """Stands for `os` and notes what decides whether a write outlives a power cut, each with the inode that it is about."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[str, int]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(os, name)
+        if name not in ("write", "fsync", "link", "rename", "mkdir"):
+            return real
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            done = real(*args, **kwargs)
+            about = args[0] if name in ("write", "fsync") else kwargs["dir_fd" if name == "mkdir" else "dst_dir_fd"]
+            if name == "mkdir" and args[0].startswith("."):
+                return done  # the store's own: nothing in there has to last
+            self.log.append(("seen" if name in ("link", "rename") else name, os.fstat(about).st_ino))
+            return done
+
+        return call
+
+
+@pytest.mark.parametrize("kind", ["create", "replace", "overwrite"])
+def test_bytes_are_synced_before_they_are_seen_and_their_name_before_it_is_told(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    version = store.put("new/folder/one", b"old", IfAbsent()) if kind == "replace" else ""
+    recorder = Recorder()
+    for module in (local, files):
+        monkeypatch.setattr(module, "os", recorder)
+    store.put("new/folder/one", b"new", IfMatch(version=version) if version else IfAbsent() if kind == "create" else Always())
+    log = recorder.log
+    file, folder = (os.stat(Path(store.root, "new", "folder", *name)).st_ino for name in (["one="], []))
+    assert ("write", file) in log
+    written = max(at for at, line in enumerate(log) if line == ("write", file))
+    seen = log.index(("seen", folder))
+    assert ("fsync", file) in log[written:seen], "a name never stands for bytes that a power cut takes away"
+    assert ("fsync", folder) in log[seen:], "nor is a write told whose name a power cut takes away"
+    for at, (what, above) in enumerate(log):
+        assert what != "mkdir" or ("fsync", above) in log[at:], "nor the folder that it is in"
+
+
+def test_a_create_that_looked_too_early_still_loses(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put("a/b", b"first", IfAbsent())
+    monkeypatch.setattr(local, "exists", lambda *_: False)
+    with pytest.raises(PutRefused):
+        store.put("a/b", b"second", IfAbsent())
+    found = store.get("a/b")
+    assert isinstance(found, Object)
+    assert found.body == b"first"
+
+
+def test_a_replace_compares_what_is_there_once_it_has_the_lock(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = store.put("one", b"old", IfAbsent())
+    lock = local._lock
+
+    def after_another(root: int, key: str) -> int:
+        monkeypatch.setattr(local, "_lock", lock)
+        LocalStore(store.root).put("one", b"another's", IfMatch(version=version))
+        return lock(root, key)
+
+    monkeypatch.setattr(local, "_lock", after_another)
+    with pytest.raises(PutRefused):
+        store.put("one", b"mine", IfMatch(version=version))
+    found = store.get("one")
+    assert isinstance(found, Object)
+    assert found.body == b"another's"
 
 
 def test_what_a_crash_left_is_swept_after_an_hour(store: LocalStore) -> None:
@@ -236,6 +306,29 @@ def test_many_processes_lose_nothing(store: LocalStore) -> None:
     assert isinstance(found, Object)
     assert found.body == b"240"
     assert store.folders("") == ("create",)
+
+
+HOLD = """
+import os, sys
+from windlass.stores import local
+local._lock(os.open(sys.argv[1], os.O_RDONLY), "one")
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_lock_holds_among_processes(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = store.put("one", b"1", IfAbsent())
+    monkeypatch.setattr(local, "LOCK_WAIT", 0.05)
+    command = [sys.executable, "-c", HOLD, store.root]
+    env = {**os.environ, "PYTHONPATH": SRC}
+    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(Unavailable):
+            store.put("one", b"2", IfMatch(version=version))
+        holder.communicate("go\n", timeout=60)
+    store.put("one", b"2", IfMatch(version=version))
 
 
 def test_a_store_that_is_not_there_is_missing(tmp_path: Path) -> None:

@@ -95,6 +95,12 @@ def test_each_answer_to_a_put(double: Double, store: S3Store, status: int, body:
         assert met.value.__suppress_context__
 
 
+def test_what_is_not_there_is_none_after_one_request(double: Double, store: S3Store) -> None:
+    double.answers = [Answer(404, error("NoSuchKey"))]
+    assert store.get("a") is None
+    assert len(double.seen) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "body", "wanted", "requests"),
     [
@@ -360,6 +366,15 @@ def test_keys_that_are_not_ours_are_left_out(double: Double, store: S3Store) -> 
     double.answers = [Answer(200, f"<ListBucketResult><IsTruncated>false</IsTruncated>{listed}</ListBucketResult>".encode())]
     (entry,) = store.list("").entries
     assert (entry.key, entry.version, entry.size, entry.modified) == ("good", "x", 1, 1767225600.0)
+
+
+def test_a_listing_whose_pages_repeat_ends(double: Double, store: S3Store) -> None:
+    entry = "<Contents><Key>pre/a{}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>x</ETag><Size>1</Size></Contents>"
+    more = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+    page = f"<ListBucketResult>{more}{entry.format(1)}{entry.format(2)}</ListBucketResult>"
+    double.answers = [Answer(200, page.encode())]
+    with pytest.raises(StoreError, match="the same page of a listing again and again"):
+        store.list("a", after="a1", limit=5)
 
 
 def test_the_buckets_own_answer_names_its_region(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+from itertools import count
 
 from windlass.digest import sha256_hex
 from windlass.errors import UsageError, WindlassError
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MOST = 65536
+_numbers = count()
 
 
 def home(env: Mapping[str, str]) -> str | None:
@@ -71,29 +74,86 @@ def read_private(path: str) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     finally:
-        os.close(fd)
+        _shut(fd)
     return found if isinstance(found, dict) else None
 
 
 def write_private(path: str, value: Mapping[str, Any]) -> None:
     """Replace a small JSON file whole: mode 600, folders made with mode 700. Raises WindlassError."""
-    temp = f"{path}.{os.getpid()}.tmp"
     try:
         make_private(os.path.dirname(path))
-        fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n")
-        finally:
-            os.close(fd)
-        os.replace(temp, path)
+        replace_file(path, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n", 0o600)
     except OSError as error:
         raise WindlassError(
             f"cannot write {path}: {error.strerror}", "make that folder writable, or point XDG_STATE_HOME at one that is"
         ) from None
 
 
+def replace_file(path: str, body: bytes, mode: int) -> None:
+    """Make a file say this, whole and to stay, or leave it as it is. Raises OSError, also where it may not stay."""
+    temporary = f"{path}.{os.getpid()}-{next(_numbers)}.tmp"
+    _unlink(temporary)  # of a process that had this number before
+    try:
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        try:
+            rest = memoryview(body)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+            os.fsync(file)
+            written = os.fstat(file).st_mtime
+        finally:
+            _shut(file)
+        os.replace(temporary, path)
+    except BaseException:
+        _unlink(temporary)
+        raise
+    folder, name = os.path.split(path)
+    _sync(folder)
+    _sweep(folder, name, written)
+
+
+def _sync(folder: str) -> None:
+    try:
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:  # somebody else's, who let this user write there
+        return
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # no folder can be synced there
+            raise
+    finally:
+        _shut(opened)
+
+
+def _sweep(folder: str, name: str, now: float) -> None:
+    """Remove what processes that were killed more than an hour ago left of this file, as far as that works."""
+    try:
+        for other in os.listdir(folder):
+            if other.startswith(f"{name}.") and other.endswith(".tmp"):
+                path = f"{folder}/{other}"
+                if now - os.lstat(path).st_mtime > 3600:
+                    _unlink(path)
+    except OSError:
+        return
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def _shut(file: int) -> None:
+    try:
+        os.close(file)
+    except OSError:  # it is given back all the same, and what had to last was synced
+        pass
+
+
 def make_private(folder: str) -> None:
-    """Make a folder and those above it, mode 700 where they are new. Raises OSError."""
+    """Make a folder and those above it, mode 700 where they are new, to stay. Raises OSError."""
     if os.path.isdir(folder):
         return
     above = os.path.dirname(folder)
@@ -104,6 +164,7 @@ def make_private(folder: str) -> None:
     except FileExistsError:
         if not os.path.isdir(folder):
             raise
+    _sync(above)
 
 
 def _needed(state: str) -> str:

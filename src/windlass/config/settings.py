@@ -90,6 +90,8 @@ def settle(flags: Mapping[str, str | None], env: Mapping[str, str], cwd: str) ->
 def _given(flags: Mapping[str, str | None], env: Mapping[str, str], what: str) -> tuple[str, str]:
     value = flags.get(what)
     if value is not None:
+        if not issubclass(type(value), str):
+            raise UsageError(f"the {what} is no text", "pass a string")
         if not value:
             raise UsageError(f"--{what} is empty", "is a shell variable unset?")
         return value, f"--{what}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 
 from windlass.digest import sha256_hex
+from windlass.errors import StoreError
 from windlass.record import Record
 
 TYPE_CHECKING = False
@@ -58,16 +61,21 @@ def discover(folder: str) -> Repository | None:
 def _read_gitdir(here: str, dot_git: str) -> str | None:
     try:
         fd = os.open(dot_git, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
+    except OSError as error:
+        _check(dot_git, error)
         return None
     try:
         text = os.read(fd, 8192)
     except IsADirectoryError:
         return os.path.realpath(dot_git) if _is_gitdir(dot_git) else None
-    except OSError:
+    except OSError as error:
+        _check(dot_git, error)
         return None
     finally:
-        os.close(fd)
+        try:
+            os.close(fd)
+        except OSError:  # it is given back all the same
+            pass
     if not text.startswith(b"gitdir: "):
         return None
     gitdir = os.path.realpath(os.path.join(here, os.fsdecode(text[8:].rstrip(b"\r\n"))))
@@ -75,7 +83,18 @@ def _read_gitdir(here: str, dot_git: str) -> str | None:
 
 
 def _is_gitdir(path: str) -> bool:
-    return os.path.lexists(f"{path}/HEAD") and os.path.isdir(f"{path}/objects") and os.path.isdir(f"{path}/refs")
+    try:
+        os.lstat(f"{path}/HEAD")
+        return stat.S_ISDIR(os.stat(f"{path}/objects").st_mode) and stat.S_ISDIR(os.stat(f"{path}/refs").st_mode)
+    except OSError as error:
+        _check(path, error)
+        return False
+
+
+def _check(path: str, error: OSError) -> None:
+    """A disk that cannot say is no folder outside git: there another store would be taken for this one. Raises StoreError."""
+    if error.errno in (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ENOSPC, errno.ETIMEDOUT):
+        raise StoreError(f"cannot read {path}: {os.strerror(error.errno)}", "try again, or set WINDLASS_STORE")
 
 
 def _repository(worktree: str | None, gitdir: str) -> Repository:

@@ -72,13 +72,7 @@ def _quoted(value: str) -> str:
 
 
 def _write(path: str, text: str) -> None:
-    temporary = f"{path}.{os.getpid()}.tmp"
     try:
-        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        try:
-            os.write(file, text.encode())
-        finally:
-            os.close(file)
-        os.replace(temporary, path)
+        places.replace_file(path, text.encode(), 0o644)
     except OSError as error:
         raise WindlassError(f"cannot write {path}: {error.strerror}", "make that folder writable, or set WINDLASS_STORE") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from itertools import count
 
 from windlass.digest import sha256_hex
@@ -13,6 +14,10 @@ LARGEST = 8 * 1024 * 1024
 
 _MAGIC = b"windlass hint 1 "
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LEFTOVER_AGE = 3600.0
+"""Seconds after which a temporary file must be a crash's."""
+_SWEEPERS = 64
+"""One process in so many sweeps: a look through the folder costs more than a hint."""
 _numbers = count()
 
 
@@ -77,7 +82,7 @@ class FileHints:
         except (OSError, ValueError):
             return None
         finally:
-            os.close(folder)
+            _shut(folder)
         try:
             facts = os.fstat(fd)
             if facts.st_mode & 0o170022 != 0o100000 or facts.st_uid != os.geteuid() or facts.st_size > LARGEST:
@@ -86,7 +91,7 @@ class FileHints:
         except OSError:
             return None
         finally:
-            os.close(fd)
+            _shut(fd)
         head, newline, body = found.partition(b"\n")
         return body if head + newline == self._head(name, body) else None
 
@@ -106,7 +111,7 @@ class FileHints:
         except ValueError:
             return
         finally:
-            os.close(folder)
+            _shut(folder)
 
     def _open(self, make: bool) -> int:
         assert self._folder
@@ -119,19 +124,22 @@ class FileHints:
         return os.open(self._folder, _FOLDER)
 
     def _replace(self, file: str, content: bytes, folder: int) -> None:
-        temp = f".{os.getpid()}-{next(_numbers)}.tmp"
+        number = next(_numbers)
+        temp = f".{os.getpid()}-{number}.tmp"
         try:
             fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
             try:
                 if os.write(fd, content) != len(content):
                     raise OSError("short write")
             finally:
-                os.close(fd)
+                _shut(fd)
             os.rename(temp, file, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError:
             # A hint that could not be replaced may be older than what its caller knows now.
             _unlink(file, folder)
             _unlink(temp, folder)
+        if number == 0 and os.getpid() % _SWEEPERS == 0:
+            _sweep(folder)
 
 
 def _make_folder(folder: str) -> None:
@@ -141,6 +149,25 @@ def _make_folder(folder: str) -> None:
     try:
         os.mkdir(folder, 0o700)
     except FileExistsError:
+        pass
+
+
+def _sweep(folder: int) -> None:
+    now = time.time()
+    try:
+        for name in os.listdir(folder):
+            if name.startswith(".") and name.endswith(".tmp"):
+                age = now - os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime
+                if age > _LEFTOVER_AGE:
+                    _unlink(name, folder)
+    except OSError:  # somebody else swept it: later, then
+        return
+
+
+def _shut(descriptor: int) -> None:
+    try:
+        os.close(descriptor)
+    except OSError:  # it is given back all the same
         pass
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 WORKING = 0.005
 """Share of one CPU from which a tree counts as at work: an event loop with nothing to do stays below."""
+LONGEST = 86400.0
+"""Seconds of one wait for a process to end: the system counts milliseconds, and not far."""
 
 
 class Activity:
@@ -88,6 +90,8 @@ class Watched:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._fd = -1
+        if pid <= 0:  # to the system these mean groups of processes
+            raise ProcessLookupError(pid)
         if hasattr(os, "pidfd_open"):
             self._fd = os.pidfd_open(pid)
         elif not _alive(pid):
@@ -100,7 +104,7 @@ class Watched:
 
             poll = select.poll()
             poll.register(self._fd, select.POLLIN)
-            return bool(poll.poll(seconds * 1000))
+            return bool(poll.poll(min(seconds, LONGEST) * 1000))
         until = time.monotonic() + seconds
         while _alive(self._pid):
             left = until - time.monotonic()

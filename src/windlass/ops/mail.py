@@ -122,7 +122,10 @@ def _send_once(sender: str, ident: str, message: Message) -> Op[tuple[int, bool]
     def decide(entry: Version[Sent] | None, write: Write) -> Sent | None:
         return entry.doc.but(slot=slot) if entry and entry.doc.slot is None else entry.doc if entry else None
 
-    yield from registers.update(key, Sent, decide, known=made)
+    try:
+        yield from registers.update(key, Sent, decide, known=made)
+    except WindlassError:  # it is sent; a repeat finds it without this note too
+        yield from fx.tell("the message's place was not noted")
     return slot, again
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from windlass import effects as fx
-from windlass.errors import Damaged, Moved
+from windlass.errors import Damaged, FormatTooNew, Moved
 from windlass.ops import registers
 from windlass.ops.agents import act
 from windlass.protocol import keys
@@ -109,6 +109,8 @@ def _listed(entry: fx.Entry, found: fx.Object | Exception | None) -> Listed | No
         return Listed(key=key, modified=found.modified, memory=memory)
     except Damaged as error:  # reported with its key; the rest goes on
         return Listed(key=key, modified=entry.modified, memory=None, why=str(error))
+    except FormatTooNew as error:
+        return Listed(key=key, modified=entry.modified, memory=None, why=f"{error}; {error.hint}")
 
 
 def history(key: str, limit: int = 20) -> Op[list[Memory]]:

@@ -10,7 +10,7 @@ from windlass.ops.agents import act, note_lease, ran_out
 from windlass.ops.registers import UNKNOWN, Version
 from windlass.protocol import keys, transitions
 from windlass.protocol.agents import LEASE_MIN
-from windlass.protocol.codec import check_text
+from windlass.protocol.codec import check_text, check_value
 from windlass.protocol.steps import Definition, Handoff, Status, Step
 from windlass.protocol.transitions import Act, Held
 from windlass.record import Record
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from windlass.ops.registers import Write
     from windlass.protocol.steps import Git, Transition
 
+LEASE_MAX = 365 * 86400
+"""Seconds: a claim that lives longer is no lease."""
 MAX_NOTE = 64 * 1024
 """Bytes of a note: it is kept in the step's history."""
 DONE = (Status.COMPLETE, Status.CANCELLED)
@@ -68,7 +70,7 @@ def fetch(name: str) -> Op[Version[Step]]:
         raise (yield from _no_such(name))
     if found.doc.moved_to is not None:
         raise Moved(found.doc.moved_to)
-    return found
+    return found.but(doc=found.doc.but(name=name))  # whatever it says itself
 
 
 def fetch_all(names: Sequence[str]) -> Op[dict[str, Step | None]]:
@@ -89,8 +91,9 @@ def _no_such(name: str) -> Op[NotFound]:
 
 def check_lease(lease: float) -> float:
     """Seconds. Raises UsageError below the shortest lease that the store's clock can judge."""
-    if not LEASE_MIN <= lease <= 365 * 86400:
-        raise UsageError(f"a lease of {lease:g} s is not possible", f"use {LEASE_MIN:g} seconds or more", lease=lease)
+    if not LEASE_MIN <= lease <= LEASE_MAX:
+        told = f"{lease:g}" if abs(lease) < 1e15 else "so many"
+        raise UsageError(f"a lease of {told} s is not possible", f"use {LEASE_MIN:g} to {LEASE_MAX:,} seconds", lease=lease)
     return lease
 
 
@@ -183,13 +186,14 @@ def _claim(actor: Actor, wish: _Wish, known: Version[Step] | None, beside: Seque
         yield from registers.keep(key, now)
         if now.doc.claim is not None:
             yield from note_lease(actor, wish.me, wish.name, now.doc.claim.lease)
-        last, again = now.doc.history[-1], before[-1] is now.doc
+        again = before[-1] is now.doc
+        last = None if again else now.doc.history[-1]
         return Claimed(
-            step=now.doc,
+            step=now.doc.but(name=wish.name),  # whatever it says itself
             again=again,
             created=before[-1] is None,
             handoffs={need: found.handoff for need, found in wish.needs.items() if found is not None and found.handoff is not None},
-            taken_from=last.of if not again and last.event == "takeover" else "",
+            taken_from=last.of if last is not None and last.event == "takeover" else "",
         )
     raise TimedOut(f"{wish.name} changes hands too quickly to claim", "try again in a moment", step=wish.name)
 
@@ -235,13 +239,15 @@ def _change(actor: Actor, name: str, decide: Callable[[Step | None, Act], Step],
     yield from registers.keep(key, now)
     if name in me.short and now.doc.claim is None:
         yield from note_lease(actor, me, name, None)
-    return Changed(step=now.doc, again=was is now.doc)
+    return Changed(step=now.doc.but(name=name), again=was is now.doc)  # whatever it says itself
 
 
 def finish(actor: Actor, name: str, handoff: Handoff, *, epoch: int | None = None, force: bool = False) -> Op[Changed]:
     """Complete, block, fail or hand in for review a step that the caller holds. Raises ClaimLost, NotFound, Fenced, Indeterminate."""
     check_text(handoff.note, "note", MAX_NOTE)
     check_text(handoff.next_action, "next action", MAX_NOTE)
+    for piece in handoff.evidence:
+        check_value(piece, "evidence")
     if handoff.to:
         keys.check_mailbox(handoff.to)
     done = yield from _change(
@@ -372,6 +378,7 @@ def wait_for(names: Sequence[str], *, any_: bool = False, timeout: float | None 
     """
     if not names:
         raise UsageError("no step to wait for", "windlass wait-for STEP…")
+    names = list(names)
     at = [keys.step(name) for name in names]
     seen: dict[str, Version[Step] | None] = dict.fromkeys(names)
     pace = yield from waiting.begin()
@@ -417,13 +424,15 @@ def _states(state: Mapping[str, Step | None]) -> dict[str, Any]:
 
 
 def _refuse_cycles(state: Mapping[str, Step | None]) -> Op[None]:
-    """Two plans applied at once can make a cycle; who waits on one waits for ever. Looks at most at 256 steps."""
+    """Two plans applied at once can make a cycle; who waits on one waits for ever. Looks at most at 256 steps, damaged ones aside."""
+    from windlass.ops.board import documents, read_steps
+
     known: dict[str, Step | None] = dict(state)
     while len(known) < 256:
         wanted = sorted({need for step in known.values() if step for need in step.needs} - known.keys())
         if not wanted:
             break
-        known |= yield from fetch_all(wanted[:64])
+        known |= documents((yield from read_steps(wanted[:64])))
     from windlass.protocol.plans import find_cycle
 
     cycle = find_cycle({name: step.needs for name, step in known.items() if step})

@@ -44,6 +44,10 @@ SLACK = 86400.0
 """Seconds that a writer's clock may be ahead of the store's before `since` misses what it wrote."""
 
 
+FOREVER = 1e15
+"""Seconds that no recorded time is from 1970."""
+
+
 class View(Record):
     """A stretch of the timeline, newest last; `latest` is the newest modification seen, by the store's clock."""
 
@@ -61,6 +65,7 @@ def timeline(*, since: float = 0.0, limit: int | None = 20) -> Op[View]:
 
     Costs a listing of everything and reads of the newest `limit` objects of each kind (without a limit, of all since then).
     """
+    since = max(-FOREVER, min(since, FOREVER))
     marks: dict[str, str] = {}
     events: list[Event] = []
     latest, more = 0.0, False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from windlass import effects as fx
+from windlass.errors import UsageError
 from windlass.record import Record
 
 TYPE_CHECKING = False
@@ -15,6 +16,8 @@ SHARE = 0.05
 """Of the time waited so far."""
 MOST = 60.0
 """Seconds between polls at most."""
+FOREVER = 1e12
+"""Seconds: nobody waits longer, and what is larger may be too large to count with."""
 
 
 class Pace(Record):
@@ -33,6 +36,9 @@ def pause(pace: Pace, limit: float | None, most: float = MOST) -> Op[Pace]:
     """Sleep until the next poll is due: at most `most` seconds, never beyond `limit` in all. A clock that jumps does not end the wait."""
     delay = min(MOST, most, max(FIRST, SHARE * pace.waited))
     if limit is not None:
+        limit = min(limit, FOREVER)
+        if limit != limit:  # noqa: PLR0124 (not a number: no wait would ever reach it)
+            raise UsageError("that is no number of seconds to wait", "use a number of seconds")
         delay = max(0.0, min(delay, limit - pace.waited))
     yield from fx.sleep(delay)
     now = yield from fx.now()

@@ -51,16 +51,43 @@ class Report(Record):
         return tuple(one for one in self.findings if one.mark is Mark.NO)
 
 
-def examine(settings: Settings, *, quick: bool = False, tell: Tell = lambda what, done, total: None) -> Report:
-    """Try the store out under a prefix that is removed again. Raises StoreError where it cannot be used at all."""
+def examine(settings: Settings, *, quick: bool = False, hammer: float = 0.0, tell: Tell = lambda what, done, total: None) -> Report:
+    """Try the store out under a prefix that is removed again. `hammer`: seconds in which clients also read and write at once, so that
+    their history is judged. Raises StoreError where it cannot be used at all.
+    """
     base = open_base(settings)
     try:
         base, form = _right_etag(settings, base)
         report = check(base, quick=quick, tell=tell)
+        if hammer:
+            found = _hammered(base, hammer, tell)
+            report = report.but(safe=report.safe and found.mark is not Mark.NO, findings=(*report.findings, found))
         more = [*form, *_place(base), *_rules(base), _marker(base, settings.project)]
         return report.but(findings=(*report.findings, *more))
     finally:
         base.close()
+
+
+def _hammered(base: Store, seconds: float, tell: Tell) -> Finding:
+    """Whether a history of clients that read and write at once is linearizable. One that is not is kept in a file."""
+    import os
+    import tempfile
+
+    from windlass.testing.hammer import record_and_check
+    from windlass.testing.linearizable import Verdict
+
+    handle, path = tempfile.mkstemp(prefix="windlass-history-", suffix=".jsonl")
+    os.close(handle)
+    report = record_and_check(base, seconds, keep=path, tell=lambda what: tell(what, 0, 0))
+    what = f"{report.operations} operations of several clients at once"
+    if report.fine:
+        os.unlink(path)
+        return Finding(name="linearizable", mark=Mark.YES, text=f"{what} are linearizable")
+    if report.count(Verdict.VIOLATION):
+        text = f"{what} are not linearizable; look: python -m windlass.testing.linearizable {path}"
+        return Finding(name="linearizable", mark=Mark.NO, text=text)
+    why = "; ".join(report.trouble) or "the history was too long to judge"
+    return Finding(name="linearizable", mark=Mark.WARNING, text=f"{what} prove nothing: {why}; look: {path}")
 
 
 def check(base: Store, *, quick: bool = False, tell: Tell = lambda what, done, total: None, patience: float | None = None) -> Report:

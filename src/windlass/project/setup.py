@@ -35,6 +35,14 @@ def store_url(backend: str | None, bucket: str, endpoint: str | None) -> str:
     return f"s3://{bucket}?endpoint={quote(endpoint, safe=':/')}"
 
 
+def check_url(store: str) -> None:
+    """Raises UsageError for a URL that no store could be opened by, or that holds a secret: such a one must not be shown."""
+    if "://" in store:
+        from windlass.stores.registry import describe
+
+        describe(store)
+
+
 def prepare(settings: Settings, *, create_bucket: bool = False) -> tuple[str, ...]:
     """Make the store where that is asked for, and give the projects in it. Raises StoreError, UsageError."""
     store = settings.store

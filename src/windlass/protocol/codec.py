@@ -6,7 +6,7 @@ import json
 from enum import Enum
 
 from windlass.errors import Damaged, FormatTooNew, UsageError
-from windlass.protocol.keys import is_name
+from windlass.protocol.keys import is_name, is_text
 from windlass.record import Record
 
 TYPE_CHECKING = False
@@ -22,6 +22,10 @@ FORMAT = 1
 """The major format that this code writes; a newer one is refused."""
 MAX_DEPTH = 100
 """Lists and objects within one another in a value."""
+MAX_NESTING = 120
+"""The same in a whole document, as read: below what any Python can write again, wherever it does so."""
+MAX_WHOLE = 2**53
+"""Whole numbers stay below: beyond it JSON readers round."""
 MAX_TEXT = 256 * 1024
 """Bytes, as UTF-8, of one value, message, note or description."""
 MAX_DOCUMENT = 4 * 1024 * 1024
@@ -59,14 +63,18 @@ class Fields:
     def whole(self, name: str, default: int = 0) -> int:
         """A whole number, at least 0 and below 2^53."""
         value = int(self._take(name, int, "a whole number", default))
-        if not 0 <= value < 2**53:
+        if not 0 <= value < MAX_WHOLE:
             raise ValueError(f"{self._where}{name} is out of range")
         return value
+
+    def maybe_whole(self, name: str) -> int | None:
+        """A whole number as `whole` takes it, or None where absent."""
+        return self.whole(name) if self._left.get(name) is not None else self._take(name, int, "", None)
 
     def signed(self, name: str, default: int = 0) -> int:
         """A whole number of either sign."""
         value = int(self._take(name, int, "a whole number", default))
-        if abs(value) >= 2**53:
+        if abs(value) >= MAX_WHOLE:
             raise ValueError(f"{self._where}{name} is out of range")
         return value
 
@@ -211,11 +219,17 @@ def encode(document: Document) -> bytes:
     head = {"format": FORMAT, "kind": document.KIND, "write_id": document.write_id, "seq": document.seq}
     try:
         body = json.dumps({**head, **_fields(document)}, separators=(",", ":"), allow_nan=False).encode("ascii")
+    except ValueError as error:  # not a number, or one that is infinite
+        raise _unwritable(document, str(error)) from None
     except RecursionError:
         raise _unwritable(document, "it is nested too deeply") from None
     limit = MAX_DOCUMENT - document.spare
     if len(body) > limit:
         raise _unwritable(document, f"it would have {len(body):,} bytes, at most {limit:,} are allowed")
+    try:
+        decode(type(document), document.KIND, body)
+    except Damaged as error:  # something of the wrong type came from a program, or a count is at its end
+        raise UsageError(f"this {document.KIND} cannot be written: {error.why}", "nobody could read it again") from None
     return body
 
 
@@ -253,6 +267,8 @@ def parse(key: str, body: bytes) -> dict[str, Any]:
         raise Damaged(key, why) from None
     if not isinstance(values, dict):
         raise Damaged(key, "it is not a JSON object")
+    if body.count(b"[") + body.count(b"{") > MAX_NESTING and _deeper_than(MAX_NESTING, values):
+        raise Damaged(key, "it is nested too deeply")
     return values
 
 
@@ -267,18 +283,18 @@ def _finite(digits: str) -> float:
     return value
 
 
-def check_value(value: object) -> None:
+def check_value(value: object, what: str = "value") -> None:
     """Raises UsageError where a value is no JSON, or too large or too deep to be kept."""
     if isinstance(value, str):
-        check_text(value, "value")
+        check_text(value, what)
         return
     if _deeper_than(MAX_DEPTH, value):
-        raise UsageError(f"the value is nested more than {MAX_DEPTH} deep", "make it flatter, or keep it as text")
+        raise UsageError(f"the {what} is nested more than {MAX_DEPTH} deep", "make it flatter, or keep it as text")
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"the value is no JSON: {error}", "use text, finite numbers, true, false, null, lists and objects") from None
-    check_text(text, "value")
+        raise UsageError(f"the {what} is no JSON: {error}", "use text, finite numbers, true, false, null, lists and objects") from None
+    check_text(text, what)
 
 
 def _deeper_than(most: int, value: object) -> bool:
@@ -293,7 +309,9 @@ def _deeper_than(most: int, value: object) -> bool:
 
 
 def check_text(text: str, what: str, limit: int = MAX_TEXT) -> str:
-    """The text itself. Raises UsageError where it is too large or not Unicode."""
+    """The text itself. Raises UsageError where it is none, too large or not Unicode."""
+    if not is_text(text):
+        raise UsageError(f"the {what} is no text", "pass a string")
     try:
         size = len(text.encode("utf-8"))
     except UnicodeEncodeError:

@@ -43,9 +43,14 @@ def is_name(name: str) -> bool:
     return _NAME.match(name) is not None
 
 
+def is_text(value: object) -> bool:
+    """Whether a program passed what it should."""
+    return isinstance(value, str)
+
+
 def check_memory_key(key: str) -> str:
     """The key itself. Raises UsageError unless it is names without dots, joined by dots."""
-    if len(key) <= MAX_MEMORY_KEY and all(_PART.match(part) for part in key.split(".")):
+    if is_text(key) and len(key) <= MAX_MEMORY_KEY and all(_PART.match(part) for part in key.split(".")):
         return key
     raise UsageError(
         f"{_shown(key)} is no memory key",
@@ -59,7 +64,8 @@ def check_mailbox(name: str) -> str:
     return name if name == BROADCAST else check_name(name, "agent")
 
 
-def _shown(text: str) -> str:
+def _shown(given: object) -> str:
+    text = given if isinstance(given, str) else str(given)
     return repr(text if len(text) <= 60 else text[:57] + "…")
 
 
@@ -90,8 +96,8 @@ def memory(key: str) -> str:
 
 def memory_prefix(prefix: str) -> str:
     """What the keys of all memory keys starting with `prefix` start with."""
-    if prefix:
-        check_memory_key(prefix.rstrip(".") or ".")
+    if prefix or not is_text(prefix):
+        check_memory_key((prefix.rstrip(".") if is_text(prefix) else prefix) or ".")
     return "memory/" + prefix.replace(".", "/")
 
 
@@ -137,7 +143,7 @@ def message_id(mailbox: str, number: int) -> str:
 
 def parse_message_id(ident: str) -> tuple[str, int]:
     """Mailbox and slot. Raises UsageError."""
-    mailbox, _, number = ident.rpartition(":")
+    mailbox, _, number = ident.rpartition(":") if is_text(ident) else ("", "", "")
     if mailbox and number.isascii() and number.isdigit() and len(number) <= 10:
         return check_mailbox(mailbox), int(number)
     raise UsageError(f"{_shown(ident)} is no message id", "ids look like designer:12; `windlass inbox --all` shows them")

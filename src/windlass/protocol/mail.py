@@ -114,13 +114,12 @@ class Sent(Document):
 
     @classmethod
     def load(cls, f: Fields) -> Self:
-        slot = f.maybe_number("slot")
         return cls(
             to=f.text("to"),
             entry_id=f.text("entry_id"),
             digest=f.text("digest"),
             start=f.whole("start"),
-            slot=None if slot is None else int(slot),
+            slot=f.maybe_whole("slot"),
         )
 
 

@@ -65,7 +65,7 @@ def understand(error: Exception) -> Answer:
     text = str(error)
     found = re.search(r"status code: (\d{3})", text)
     status = int(found[1]) if found else 301 if "redirect without LOCATION" in text else 0
-    code = _field(text, "Code")
+    code = re.sub(r"[^\w.-]", "", _field(text, "Code"), flags=re.ASCII)
     return Answer(
         kind=type(error).__name__,
         status=status,
@@ -148,6 +148,8 @@ def definite(answer: Answer, place: Location, profile: Profile | None) -> StoreE
 
 def of_put(answer: Answer, place: Location, profile: Profile | None, key: str, replacing: bool) -> Exception:
     """What a failed put means: PutRefused, PutUnclear, or a StoreError where it surely did not land."""
+    if answer.status == 501:  # every store knows a plain put
+        return Unsafe(f"the store offers no conditional writes: {answer.why}", "choose another store")
     known = definite(answer, place, profile)
     if known:
         return known

@@ -47,7 +47,7 @@ class Store(Protocol):
 
     def put(self, key: str, body: bytes, condition: Condition) -> str:
         """Write, atomically and durably; the new version. One attempt: PutRefused when the condition fails, PutUnclear when the
-        outcome is unknown.
+        outcome is unknown, Indeterminate when it landed and may not last.
         """
         ...
 

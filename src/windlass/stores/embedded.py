@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
 from windlass.errors import StoreError
-from windlass.stores.files import failure
+from windlass.stores.files import failure, shut, sync_path
 
 _IGNORE = b"*\n"
 _EXCLUDE = b"/.windlass/\n"
@@ -50,6 +51,7 @@ def _kind(path: str) -> int | None:
 
 
 def _make(folder: str, root: str, nested: str, ignore: str) -> None:
+    """Each last thing is synced before the next one is made: where refs is, all is, whoever was killed at it or lost power."""
     _folder(folder)
     _write(ignore, _IGNORE)  # first, so that git never sees the rest
     # `git clean -fdx` removes what is ignored, but not a nested repository; this is the least that it takes for one
@@ -65,17 +67,19 @@ def _folder(path: str) -> None:
             os.mkdir(path)
         except FileExistsError:  # another process of ours is at it too
             pass
+    sync_path(os.path.dirname(path))
 
 
 def _write(path: str, content: bytes) -> None:
+    """Raises OSError. A file that says less, or zeros, was begun before a kill or a power failure; one that says more is the user's."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-    except FileExistsError:
-        return
-    try:
-        os.write(file, content)
+        if content.startswith(os.read(file, len(content) + 1).rstrip(b"\0")) and os.pwrite(file, content, 0) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(file)
     finally:
-        os.close(file)
+        shut(file)
+    sync_path(os.path.dirname(path))
 
 
 def _exclude(common_dir: str) -> None:
@@ -89,6 +93,6 @@ def _exclude(common_dir: str) -> None:
             if _EXCLUDE.strip() not in before.splitlines():
                 os.write(file, (b"" if not before or before.endswith(b"\n") else b"\n") + _EXCLUDE)
         finally:
-            os.close(file)
+            shut(file)
     except OSError:  # sandboxes keep .git read-only; .gitignore does the work
         return

@@ -19,6 +19,8 @@ DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 ODD = (errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
 """Something that is no file or folder of ours is in the way."""
 
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -38,9 +40,26 @@ def failure(root: str, error: OSError, key: str = "", writing: bool = False) -> 
     return StoreError(what, "nothing was written") if writing else Unavailable(what, "try again")
 
 
+def shut(descriptor: int) -> None:
+    """Close it. It is given back whatever the system answers, and what had to last was synced before: no error says anything."""
+    try:
+        os.close(descriptor)
+    except OSError:
+        pass
+
+
+def sync_folder(folder: int) -> None:
+    """Make its entries last, where the file system can say so. Raises OSError."""
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+
+
 def open_folder(root: int, segments: list[str], make: bool = False) -> int:
-    """A descriptor of the folder, for the caller to close. Raises OSError."""
-    folder = os.dup(root)
+    """A descriptor of the folder, for the caller to close; with `make` it is there to stay. Raises OSError."""
+    folder, above = os.dup(root), os.dup(root)
     try:
         for segment in segments:
             name = encode(segment)
@@ -49,13 +68,36 @@ def open_folder(root: int, segments: list[str], make: bool = False) -> int:
             except FileNotFoundError:
                 if not make:
                     raise
+                settle(folder, above)
                 inner = _make_folder(folder, name)
-            os.close(folder)
-            folder = inner
+            shut(above)
+            folder, above = inner, folder
+        if make and segments:
+            settle(folder, above)
     except BaseException:
-        os.close(folder)
+        shut(folder)
         raise
+    finally:
+        shut(above)
     return folder
+
+
+def settle(folder: int, above: int) -> None:
+    """Make a folder last before anything is put in it; `above` is the one it lies in. Raises OSError.
+
+    Whoever made it may have been killed before its sync. What is not empty was settled by those who put something there.
+    """
+    if is_empty(folder):
+        sync_folder(above)
+
+
+def is_empty(folder: int) -> bool:
+    """Whether nothing is in there, nor ever was where that is plain to see: a folder over one block has grown."""
+    facts = os.fstat(folder)
+    if facts.st_size > max(facts.st_blksize, 4096):
+        return False
+    with os.scandir(folder) as found:
+        return next(found, None) is None
 
 
 def _make_folder(parent: int, name: str) -> int:
@@ -63,16 +105,58 @@ def _make_folder(parent: int, name: str) -> int:
         os.mkdir(name, dir_fd=parent)
     except FileExistsError:
         pass
-    else:
-        os.fsync(parent)
     return os.open(name, _FOLDER, dir_fd=parent)
 
 
 def own_folder(root: int, name: str) -> int:
+    """One of the folders that the store keeps for itself. A power failure may take it: nothing in it has to last."""
     try:
         return os.open(name, _FOLDER, dir_fd=root)
     except FileNotFoundError:
+        if is_empty(root):
+            _settle_root(root)
         return _make_folder(root, name)
+
+
+def _settle_root(root: int) -> None:
+    try:
+        above = os.open("..", _FOLDER, dir_fd=root)
+    except PermissionError:  # somebody else made the root there
+        return
+    try:
+        sync_folder(above)
+    finally:
+        shut(above)
+
+
+def sync_path(path: str) -> None:
+    """Make a folder's entries last, unless it is one that this user may not read. Raises OSError."""
+    try:
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        return
+    try:
+        sync_folder(folder)
+    finally:
+        shut(folder)
+
+
+def make_folders(path: str) -> None:
+    """Make a folder and those above it, all to stay. Raises OSError."""
+    if os.path.isdir(path):
+        return
+    above = os.path.dirname(path)
+    make_folders(above)
+    try:
+        if not os.listdir(above):  # whoever made it may have been killed before its sync
+            sync_path(os.path.dirname(above))
+    except PermissionError:
+        pass
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
 
 
 def place(root: int, key: str, make: bool = False) -> tuple[int, str]:
@@ -91,7 +175,7 @@ def exists(root: int, key: str) -> bool:
     except FileNotFoundError:
         return False
     finally:
-        os.close(folder)
+        shut(folder)
     return True
 
 
@@ -107,7 +191,7 @@ def read(root: int, key: str) -> tuple[bytes, float]:
     try:
         return read_file(folder, name, key)
     finally:
-        os.close(folder)
+        shut(folder)
 
 
 def read_file(folder: int, name: str, key: str) -> tuple[bytes, float]:
@@ -126,7 +210,7 @@ def read_file(folder: int, name: str, key: str) -> tuple[bytes, float]:
             body += piece
         return body, status.st_mtime
     finally:
-        os.close(file)
+        shut(file)
 
 
 def walk_from(root: int, prefix: str, after: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -139,7 +223,7 @@ def walk_from(root: int, prefix: str, after: str) -> Iterator[tuple[str, os.DirE
     try:
         yield from _walk(folder, prefix[: prefix.rfind("/") + 1], prefix, after)
     finally:
-        os.close(folder)
+        shut(folder)
 
 
 def _walk(folder: int, base: str, prefix: str, after: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -157,7 +241,7 @@ def _walk(folder: int, base: str, prefix: str, after: str) -> Iterator[tuple[str
         try:
             yield from _walk(inner, path, prefix, after)
         finally:
-            os.close(inner)
+            shut(inner)
 
 
 def scan(folder: int, base: str, prefix: str, after: str) -> list[tuple[str, os.DirEntry[str]]]:

@@ -13,7 +13,7 @@ from binascii import crc32
 
 from windlass.digest import sha256_hex
 from windlass.effects import Entry, IfAbsent, IfMatch, Object, Page, Unchanged
-from windlass.errors import PutRefused, PutUnclear, StoreError, StoreMissing, Unavailable
+from windlass.errors import Indeterminate, PutRefused, PutUnclear, StoreError, StoreMissing, Unavailable
 from windlass.stores.base import Capabilities
 from windlass.stores.files import (
     DENIED,
@@ -21,13 +21,16 @@ from windlass.stores.files import (
     ODD,
     exists,
     failure,
+    make_folders,
     open_folder,
     own_folder,
     place,
     read,
     read_file,
     scan,
+    shut,
     status_of,
+    sync_folder,
     walk_from,
 )
 from windlass.stores.names import check_folder, check_key, check_prefix, encode
@@ -65,7 +68,7 @@ class LocalStore:
         """The store in `root`, made where there is none yet. Raises StoreReadOnly, StoreFull or another StoreError."""
         store = cls(root)
         try:
-            os.makedirs(store.root, exist_ok=True)
+            make_folders(store.root)
         except OSError as error:
             raise failure(store.root, error, writing=True) from error
         return store
@@ -81,7 +84,7 @@ class LocalStore:
         except OSError as error:
             raise failure(self.root, error, key) from error
         finally:
-            os.close(root)
+            shut(root)
         version = sha256_hex(body)
         if version == unless:
             return Unchanged(key=key)
@@ -103,11 +106,11 @@ class LocalStore:
                 finally:
                     _forget(staging, temporary)
             finally:
-                os.close(staging)
+                shut(staging)
         except OSError as error:
             raise failure(self.root, error, key, writing=True) from error
         finally:
-            os.close(root)
+            shut(root)
         return sha256_hex(body)
 
     def delete(self, key: str) -> None:
@@ -115,14 +118,14 @@ class LocalStore:
         check_key(key)
         root = self._open_root()
         try:
-            if exists(root, key):
-                _remove(root, key)
+            if _remove(root, key):
+                _prune(root, key)
         except FileNotFoundError:
             return
         except OSError as error:
             raise failure(self.root, error, key, writing=True) from error
         finally:
-            os.close(root)
+            shut(root)
 
     def list(self, prefix: str, after: str = "", limit: int = 1000) -> Page:
         """Scans each folder that can hold an answer once; versions are empty, since they would cost a read each."""
@@ -141,7 +144,7 @@ class LocalStore:
         except OSError as error:
             raise failure(self.root, error, prefix) from error
         finally:
-            os.close(root)
+            shut(root)
         return Page(entries=tuple(entries), more=None)
 
     def folders(self, prefix: str) -> tuple[str, ...]:
@@ -153,14 +156,14 @@ class LocalStore:
             try:
                 names = [path[len(prefix) : -1] for path, _ in scan(folder, prefix, prefix, "") if path.endswith("/")]
             finally:
-                os.close(folder)
+                shut(folder)
             return tuple(name for name in names if next(walk_from(root, f"{prefix}{name}/", ""), None))
         except OSError as error:
             if error.errno in (errno.ENOENT, *ODD):
                 return ()
             raise failure(self.root, error, prefix) from error
         finally:
-            os.close(root)
+            shut(root)
 
     def close(self) -> None:
         """Nothing stays open between calls."""
@@ -203,7 +206,7 @@ def _stage(staging: int, body: bytes) -> str:
         _forget(staging, name)
         raise
     finally:
-        os.close(file)
+        shut(file)
     return name
 
 
@@ -217,7 +220,12 @@ def _forget(staging: int, name: str) -> None:
 def _publish(root: int, key: str, staging: int, temporary: str, condition: Condition) -> None:
     for _ in range(100):
         try:
-            folder, name = place(root, key, make=True)
+            try:
+                folder, name = place(root, key, make=not isinstance(condition, IfMatch))
+            except FileNotFoundError:
+                if isinstance(condition, IfMatch):
+                    raise PutRefused(key) from None
+                raise
             try:
                 if isinstance(condition, IfAbsent):
                     _link(root, key, staging, temporary, folder, name)
@@ -225,7 +233,7 @@ def _publish(root: int, key: str, staging: int, temporary: str, condition: Condi
                     _replace(root, key, staging, temporary, folder, name, condition)
                 _settle(folder, key)
             finally:
-                os.close(folder)
+                shut(folder)
         except FileNotFoundError:  # a delete pruned a folder after it was opened
             continue
         return
@@ -233,10 +241,12 @@ def _publish(root: int, key: str, staging: int, temporary: str, condition: Condi
 
 
 def _settle(folder: int, key: str) -> None:
+    """Not PutUnclear: whoever reads back would find the write, and call it done while it may not outlast a power failure."""
     try:
-        os.fsync(folder)
+        sync_folder(folder)
     except OSError as error:
-        raise PutUnclear(f"{key}: written, but perhaps not for good: {error}") from error
+        what = f"{key} is written, but may not last: {error.strerror}"
+        raise Indeterminate(what, "check the disk, then look: windlass status", key=key) from error
 
 
 def _link(root: int, key: str, staging: int, temporary: str, folder: int, name: str) -> None:
@@ -292,27 +302,49 @@ def _unless_definite(error: OSError, key: str) -> Exception:
     return error if error.errno in _DEFINITE else PutUnclear(f"{key}: {error}")
 
 
-def _remove(root: int, key: str) -> None:
+def _remove(root: int, key: str) -> bool:
+    """Whether it was there. Once nothing shows, nothing may come back: so the folder is synced even where another deleted it."""
+    folder, name = place(root, key)
+    try:
+        there = status_of(folder, name) is not None
+        if there:
+            _unlink(root, key, folder, name)
+        try:
+            sync_folder(folder)
+        except OSError as error:
+            raise Unavailable(f"{key}: deleted, but perhaps not for good: {error.strerror}", "delete it again") from error
+    finally:
+        shut(folder)
+    return there
+
+
+def _unlink(root: int, key: str, folder: int, name: str) -> None:
     lock = _lock(root, key)
     try:
-        folder, name = place(root, key)
-        try:
-            os.unlink(name, dir_fd=folder)
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno in _DEFINITE:
+            raise
+        raise Unavailable(f"{key}: {error.strerror}", "delete it again") from error
     finally:
         _unlock(lock)
+
+
+def _prune(root: int, key: str) -> None:
+    """Remove the folders that a delete left empty; whatever hinders that."""
     above = key.split("/")[:-1]
-    while above:
-        *above, last = above
-        folder = open_folder(root, above)
-        try:
-            os.rmdir(encode(last), dir_fd=folder)
-        except OSError:  # not empty, or somebody else was faster
-            return
-        finally:
-            os.close(folder)
+    try:
+        while above:
+            *above, last = above
+            folder = open_folder(root, above)
+            try:
+                os.rmdir(encode(last), dir_fd=folder)
+            finally:
+                shut(folder)
+    except OSError:  # not empty, or somebody else was faster
+        return
 
 
 def _lock(root: int, key: str) -> int:
@@ -321,7 +353,7 @@ def _lock(root: int, key: str) -> int:
     try:
         file = os.open(f"{crc32(key.encode()) % STRIPES:02}", _LOCK, 0o666, dir_fd=locks)
     finally:
-        os.close(locks)
+        shut(locks)
     pause, waited = 0.0002, 0.0
     try:
         while True:
@@ -335,10 +367,13 @@ def _lock(root: int, key: str) -> int:
             waited += pause
             pause = min(pause * 1.5, 0.02)
     except BaseException:
-        os.close(file)
+        shut(file)
         raise
 
 
 def _unlock(file: int) -> None:
-    fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: a process forked meanwhile shares the descriptor
-    os.close(file)
+    try:
+        fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: a process forked meanwhile shares the descriptor
+    except OSError:  # a network's lock service; closing does it too
+        pass
+    shut(file)

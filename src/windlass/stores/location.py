@@ -32,6 +32,8 @@ class Location(Record):
 
 def parse(url: str, defaults: Mapping[str, str] | None = None) -> Location:
     """What an S3 URL says; `defaults` are options that its query may override. Raises UsageError that repeats no secret."""
+    if any("\ud800" <= char <= "\udfff" for char in url):
+        raise UsageError("the store's URL is not valid Unicode", "write s3://BUCKET/PREFIX")
     place, _, query = url.partition("://")[2].partition("?")
     bucket, _, prefix = place.partition("/")
     if "@" in place:
@@ -112,4 +114,6 @@ def _canonical(bucket: str, prefix: str, given: Mapping[str, str]) -> str:
         return url
     from urllib.parse import quote
 
-    return url + "?" + "&".join(f"{name}={quote(given[name].rstrip('/'), safe=':/')}" for name in OPTIONS if given.get(name))
+    said = {name: given.get(name, "").rstrip("/") for name in OPTIONS}
+    query = "&".join(f"{name}={quote(value, safe=':/')}" for name, value in said.items() if value)
+    return f"{url}?{query}" if query else url

@@ -10,11 +10,12 @@ import obstore
 from obstore.store import S3Store as Client
 
 from windlass.effects import Entry, IfAbsent, IfMatch, Object, Page, Unchanged
-from windlass.errors import Damaged, Unavailable, Unsafe, UsageError
+from windlass.errors import Damaged, StoreError, Unavailable, Unsafe, UsageError
 from windlass.stores import answers, credentials
 from windlass.stores.base import MAX_OBJECT, Capabilities
 from windlass.stores.location import parse
 from windlass.stores.names import check_folder, check_key, check_prefix
+from windlass.stores.wrappers import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 5.0
 PAGE = 1000
 """Entries in one answer of S3; asking for one more would cost a second request."""
+LISTING = 6
+"""Times the time-out of a request that one listing may take."""
 PAUSES = (0.1, 0.4)
 """Seconds before a read is tried again."""
 
@@ -97,14 +100,22 @@ class S3Store:
     def list(self, prefix: str, after: str = "", limit: int = PAGE) -> Page:
         """One request for up to 1,000 entries; of 1,000 exactly, `more` may turn out to be nothing."""
         check_prefix(prefix)
-        return self._read(prefix, lambda client: self._list(client, prefix, after, min(limit, PAGE)))
+        return self._ending(lambda: self._read(prefix, lambda client: self._list(client, prefix, after, min(limit, PAGE))))
 
     def folders(self, prefix: str) -> tuple[str, ...]:
         """One request for each 1,000 names."""
         check_folder(prefix)
-        found = self._read(prefix, lambda client: obstore.list_with_delimiter(client, prefix or None)["common_prefixes"])
+        found = self._ending(
+            lambda: self._read(prefix, lambda client: obstore.list_with_delimiter(client, prefix or None)["common_prefixes"])
+        )
         names = (path.rstrip("/").rpartition("/")[2] for path in found)
         return tuple(sorted({name for name in names if _legal(name)}))
+
+    def _ending(self, listing: Callable[[], T]) -> T:
+        """A listing that ends: the library itself asks for pages as long as a server promises more, empty ones too."""
+        most = LISTING * self.place.timeout
+        hint = "check the endpoint; windlass doctor shows how the store is"
+        return bounded(listing, most, lambda: Unavailable(f"{self.url} did not end a listing within {most:g} s", hint))
 
     def close(self) -> None:
         """The library keeps its connections for as long as the process lives, and closes idle ones by itself."""
@@ -140,6 +151,14 @@ class S3Store:
             "conditional_delete": sigv4.deletes_conditionally(self.place, keys, key, bundle),
         }
 
+    def pages(self, prefix: str) -> tuple[str, ...] | None:
+        """The keys below a prefix as listed in pages of three, which the library never asks for; None where that cannot be tried."""
+        from windlass.stores import sigv4
+
+        check_prefix(prefix)
+        keys = self.keys()
+        return None if keys is None else sigv4.pages(self.place, keys, prefix, self._ca_bundle())
+
     def _connect(self) -> Client:
         place = self.place
         client: dict[str, Any] = {"connect_timeout": f"{CONNECT_TIMEOUT:.0f}s", "timeout": f"{place.timeout * 1000:.0f}ms"}
@@ -170,6 +189,8 @@ class S3Store:
         try:
             found = obstore.get(client, key, options=options)
         except obstore.exceptions.NotModifiedError:
+            if unless is None:
+                raise Unavailable(f"{self.url} says that {key} has not changed, though nobody asked that", "check the endpoint") from None
             return Unchanged(key=key)
         except FileNotFoundError as error:
             if answers.understand(error).code == "NoSuchBucket":
@@ -187,11 +208,15 @@ class S3Store:
         base = prefix[: prefix.rfind("/") + 1]
         chunk = limit if limit == PAGE else limit + 1
         entries: list[Entry] = []
+        first = None
         # obstore sends whole folders as prefix: the rest of ours becomes a start and an end
         stream = obstore.list(client, base or None, offset=max(after, _just_below(prefix, base)) or None, chunk_size=chunk)
         for metas in stream:
             for meta in metas:
                 key = meta["path"]
+                if key == first:
+                    raise StoreError(f"{self.url} gives the same page of a listing again and again", "run: windlass doctor")
+                first = first or key
                 if not key.startswith(prefix):
                     if key > prefix:
                         return Page(entries=tuple(entries), more=None)
@@ -200,6 +225,8 @@ class S3Store:
                     continue
                 if len(entries) == limit:
                     return Page(entries=tuple(entries), more=entries[-1].key)
+                if entries and key <= entries[-1].key:
+                    raise Unsafe(f"{self.url} lists its keys out of order", "run: windlass doctor")
                 version = (meta["e_tag"] or "").strip('"')
                 # lists give milliseconds where reads give seconds: two times of one object must agree
                 modified = float(int(meta["last_modified"].timestamp()))
@@ -246,9 +273,10 @@ class S3Store:
             return True
 
     def _version(self, etag: str | None) -> str:
-        if not etag:
+        version = (etag or "").strip('"')
+        if not version:
             raise Unsafe(f"{self.url} gives its objects no ETag", "choose another store")
-        return etag.strip('"')
+        return version
 
 
 def _just_below(prefix: str, base: str) -> str:

@@ -59,7 +59,10 @@ def _path(url: str) -> str:
         raise UsageError(f"{url} names no path of this machine", "write file:///PATH")
     if "?" in path or "#" in path:
         raise UsageError(f"{url}: a directory takes no options", "write file:///PATH")
-    return os.path.abspath(unquote("/" + path))
+    found = unquote("/" + path)
+    if "\0" in found:
+        raise UsageError("the store's path holds a NUL character", "write file:///PATH")
+    return os.path.abspath(found)
 
 
 def _local(url: str, create: bool, _options: Mapping[str, str]) -> Store:

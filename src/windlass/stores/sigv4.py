@@ -1,10 +1,11 @@
-"""The few signed requests that obstore cannot make: create a bucket, read its lifecycle rules, ask for its region."""
+"""The few signed requests that obstore cannot make: create a bucket, read its lifecycle rules, ask for its region, try it out."""
 
 from __future__ import annotations
 
 import hmac
 import re
 import time
+from html import unescape
 from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
@@ -90,6 +91,25 @@ def reads_conditionally(place: Location, keys: Keys, key: str, version: str, ca_
 def deletes_conditionally(place: Location, keys: Keys, key: str, ca_bundle: str | None = None) -> bool:
     """Whether a delete that names another version is refused; where not, the object may be gone. Raises Unavailable."""
     return _signed("DELETE", place, keys, ca_bundle, key=key, unsigned={"If-Match": '"0123456789abcdef0123456789abcdef"'}).status == 412
+
+
+def pages(place: Location, keys: Keys, prefix: str, ca_bundle: str | None = None) -> tuple[str, ...] | None:
+    """The keys in the store below a prefix, listed three at a time; None where such a request is refused. Raises Unavailable."""
+    ours = place.prefix + "/" if place.prefix else ""
+    found: list[str] = []
+    token = ""
+    for _ in range(10):
+        asked = {"list-type": "2", "max-keys": "3", "prefix": ours + prefix, **({"continuation-token": token} if token else {})}
+        query = "&".join(f"{name}={quote(asked[name], safe='')}" for name in sorted(asked))
+        reply = _signed("GET", place, keys, ca_bundle, query=query)
+        if reply.status != 200:
+            return None
+        text = reply.body.decode("utf-8", "replace")
+        found += [key.removeprefix(ours) for key in re.findall(r"<Key>([^<]*)</Key>", text)]
+        token = unescape(_first(text, "NextContinuationToken"))
+        if _first(text, "IsTruncated") != "true" or not token:
+            break
+    return tuple(found)
 
 
 def bucket_region(place: Location, ca_bundle: str | None = None) -> str | None:

@@ -163,21 +163,26 @@ class Timeout:
         return Unavailable(f"{self.url} gave no answer in {self.seconds} s", "try again")
 
     def _bounded(self, call: Callable[[], T], late: Callable[[], Exception]) -> T:
-        results: list[T] = []
-        errors: list[BaseException] = []
+        return bounded(call, self.seconds, late)
 
-        def work() -> None:
-            try:
-                results.append(call())
-            except BaseException as error:
-                errors.append(error)
 
-        # a daemon, unlike a pool's thread, does not keep the process from ending when the store hangs
-        thread = Thread(target=work, name="windlass-timeout", daemon=True)
-        thread.start()
-        thread.join(self.seconds)
-        if errors:
-            raise errors[0]
-        if not results:
-            raise late()
-        return results[0]
+def bounded(call: Callable[[], T], seconds: float, late: Callable[[], Exception]) -> T:
+    """What a call returns or raises, or after so many seconds the error `late`; the call itself may go on."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:
+            errors.append(error)
+
+    # a daemon, unlike a pool's thread, does not keep the process from ending when the store hangs
+    thread = Thread(target=work, name="windlass-timeout", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise late()
+    return results[0]

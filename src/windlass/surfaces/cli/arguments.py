@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """Entries of a list shown without being asked for more."""
+LONGEST = 1e9
+"""Seconds: no span of time may be longer, and what waits could not count it."""
 
 
 def seconds(text: str) -> float:
@@ -19,7 +21,7 @@ def seconds(text: str) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value < float("inf"):
+    if not 0 <= value <= LONGEST:
         raise ArgumentTypeError(f"{text!r} is no number of seconds")
     return value
 

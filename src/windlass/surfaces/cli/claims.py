@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from windlass.errors import UsageError
 from windlass.record import plain
+from windlass.surfaces.cli.arguments import seconds
 from windlass.surfaces.cli.context import Command
-from windlass.surfaces.present import duration, shortened, styled
+from windlass.surfaces.present import duration, one_line, shortened, styled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def _claim(context: Context, args: Namespace) -> int:
 
 def _next_options(parser: ArgumentParser) -> None:
     parser.add_argument("--label", action="append", default=[], metavar="L", help="only steps with this label (again for more)")
-    parser.add_argument("--wait", type=float, metavar="SECONDS", help="wait that long for a step to become ready")
+    parser.add_argument("--wait", type=seconds, metavar="SECONDS", help="wait that long for a step to become ready")
     parser.add_argument("--lease", type=float, metavar="SECONDS", help="as for claim")
 
 
@@ -78,7 +79,7 @@ def _show(context: Context, agent: str, claimed: Claimed) -> int:
             out.text(f"  {what}: " + shortened(value, how_much).replace("\n", "\n    "))
     for need, handoff in claimed.handoffs.items():
         out.text(
-            f"  from {need} ({handoff.agent}): "
+            f"  from {need} ({one_line(handoff.agent, 128)}): "
             + shortened(handoff.note or "no note", f"windlass handoff {need}", 500).replace("\n", "\n    ")
         )
         if handoff.next_action:

@@ -138,6 +138,8 @@ class Context:
                 return _decode(stream.read(MAX_INPUT * 4 + 1), path)
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}", "check the path", path=path) from None
+        except ValueError:  # NUL, or half a character
+            raise UsageError(f"{path!r} is no path", "check the path", path=path) from None
 
     def json_value(self, text: str, what: str) -> Any:
         """A JSON argument. Raises UsageError with the place of the mistake."""

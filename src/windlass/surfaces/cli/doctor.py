@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from windlass.errors import NotFound, UsageError
+from windlass.surfaces.cli.arguments import seconds
 from windlass.surfaces.cli.context import Command
 from windlass.surfaces.present import duration, styled
 
@@ -21,7 +22,14 @@ CLOCK = 60.0
 
 
 def _options(parser: ArgumentParser) -> None:
-    parser.add_argument("--quick", action="store_true", help="3 races of 16 writers each way, not 10 of 32 (about 100 writes, not 700)")
+    parser.add_argument("--quick", action="store_true", help="3 races of 16 writers each way, not 10 of 32 (about 150 writes, not 700)")
+    parser.add_argument(
+        "--hammer",
+        type=seconds,
+        metavar="SECONDS",
+        default=0.0,
+        help="also read and write from several clients at once, and judge their history (thousands of requests a minute)",
+    )
     parser.add_argument("--policy", action="store_true", help="print the least IAM policy for this store, and do nothing else")
 
 
@@ -34,7 +42,12 @@ def _doctor(context: Context, args: Namespace) -> int:
     out.text(f"agent    {settings.agent or 'nobody'}  ({settings.agent_why})")
     from windlass.project.doctor import examine
 
-    report = examine(settings, quick=args.quick, tell=lambda what, done, total: out.progress(f"{what} {done}/{total}"))
+    report = examine(
+        settings,
+        quick=args.quick,
+        hammer=args.hammer,
+        tell=lambda what, done, total: out.progress(f"{what} {done}/{total}" if total else what),
+    )
     out.data(
         {
             "store": report.url,
@@ -62,7 +75,7 @@ def _show(context: Context, report: Report) -> None:
     for one in report.findings:
         sign, colour = SIGNS[one.mark.value]
         out.text(styled(sign, colour), f" {one.text}")
-    kinds = ", ".join(f"{kind} {1000 * seconds:.1f} ms" for kind, seconds in report.latency.items())
+    kinds = ", ".join(f"{kind} {1000 * took:.1f} ms" for kind, took in report.latency.items())
     out.text(styled("·", "dim"), f" a request takes (median): {kinds}")
     offset = report.clock_offset
     if offset is not None:
@@ -114,6 +127,7 @@ COMMANDS = {
         options=_options,
         run=_doctor,
         examples="  windlass doctor\n  windlass doctor --store s3://team/agents --quick\n"
+        "  windlass doctor --hammer 30\n"
         "  windlass doctor --policy --store s3://team/agents > policy.json",
     )
 }

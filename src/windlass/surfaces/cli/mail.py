@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from windlass.errors import UsageError, WindlassError
+from windlass.errors import StoreError, UsageError, WindlassError
 from windlass.surfaces.cli.arguments import SHOWN, count, seconds
 from windlass.surfaces.cli.columns import ago, columns, more
 from windlass.surfaces.cli.context import Command
@@ -45,7 +45,11 @@ def _send(context: Context, args: Namespace) -> int:
 def _warn_of_stranger(context: Context, to: str) -> None:
     from difflib import get_close_matches
 
-    near = get_close_matches(to, context.project.agents.names(), n=3)
+    try:
+        names = context.project.agents.names()
+    except StoreError:  # it is sent: an error now would have it sent again
+        names = []
+    near = get_close_matches(to, names, n=3)
     guess = f" (did you mean {' or '.join(near)}?)" if near else ""
     context.out.note(f"warning: no agent called {to} has ever acted here{guess}; the message waits for it")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from windlass.errors import UsageError, WindlassError
+from windlass.surfaces.cli.arguments import LONGEST
 from windlass.surfaces.cli.context import Command
 from windlass.surfaces.present import duration, styled
 
@@ -17,7 +18,7 @@ FAILED = 125
 
 
 def _seconds(context: str, value: float | None, least: float) -> None:
-    if value is not None and not least <= value < float("inf"):
+    if value is not None and not least <= value <= LONGEST:
         raise UsageError(f"{context} {value:g} is not possible", f"use {least:g} seconds or more")
 
 

@@ -193,8 +193,10 @@ def _trust_options(parser: ArgumentParser) -> None:
 
 def _trust(context: Context, args: Namespace) -> int:
     from windlass.config import find_file, state_dir, trust
+    from windlass.config.files import read_file
     from windlass.config.settings import absolute
     from windlass.config.where import CONFIG_NAME
+    from windlass.project.setup import check_url
 
     if args.path is not None:
         path = os.path.join(args.path, CONFIG_NAME) if os.path.isdir(args.path) else args.path
@@ -205,7 +207,9 @@ def _trust(context: Context, args: Namespace) -> int:
         if here is None:
             raise NotFound(f"there is no {CONFIG_NAME} here or above", "nothing needs to be trusted")
         path = here.path
+    check_url(read_file(path).store)
     found = trust(path, state_dir(os.environ))
+    check_url(found.store)
     store = absolute(found.store, os.path.dirname(found.path), os.environ) if found.store else None
     context.out.data({"file": found.path, "store": store, "project": found.project or None, "lease": found.lease, "trusted": True})
     context.out.text(f"trusted {found.path}, as it is now:")

@@ -12,6 +12,7 @@ from windlass.surfaces.present import MAX_BODY, duration, one_line, shortened, s
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
     from typing import Any
 
     from windlass.ops.steps import Changed
@@ -105,7 +106,7 @@ def _show(context: Context, args: Namespace) -> int:
     if step.needs:
         out.text(f"  needs: {', '.join(step.needs)}")
     facts = [f"priority {step.priority}"] if step.priority else []
-    facts += [f"labels {', '.join(step.labels)}"] if step.labels else []
+    facts += [f"labels {_listed(step.labels)}"] if step.labels else []
     facts += [f"held at most {duration(step.max_hold)}"] if step.max_hold is not None else []
     if facts:
         out.text("  " + "; ".join(facts))
@@ -124,7 +125,7 @@ def _show(context: Context, args: Namespace) -> int:
 def _holder(step: Step, now: float) -> str:
     claim = step.claim
     if claim is None:
-        return f", last held by {step.worker}" if step.worker else ""
+        return f", last held by {one_line(step.worker, 128)}" if step.worker else ""
     return f", held by {claim.agent} for {duration(now - claim.at)} (epoch {claim.epoch}, lease {duration(claim.lease)})"
 
 
@@ -133,23 +134,27 @@ def _indented(text: str, how: str, limit: int = MAX_BODY, deep: int = 4) -> str:
     return shortened(text, how, limit).replace("\n", "\n" + " " * deep)
 
 
+def _listed(texts: Sequence[str]) -> str:
+    return ", ".join(one_line(text, 4096) for text in texts)
+
+
 def _handoff_text(context: Context, name: str, handoff: Handoff, now: float) -> None:
     out, how = context.out, f"windlass handoff {name} --json"
-    to = f" to {handoff.to}" if handoff.to else ""
-    out.text(f"  handoff ({handoff.state.value}) from {handoff.agent}{to}, {ago(handoff.at, now)}")
+    to = f" to {one_line(handoff.to, 128)}" if handoff.to else ""
+    out.text(f"  handoff ({handoff.state.value}) from {one_line(handoff.agent, 128)}{to}, {ago(handoff.at, now)}")
     if handoff.note:
         out.text(f"    note: {_indented(handoff.note, how, deep=6)}")
     if handoff.next_action:
         out.text(f"    next action: {_indented(handoff.next_action, how, deep=6)}")
     if handoff.changed_files:
-        out.text(f"    changed files: {', '.join(handoff.changed_files[:20])}")
+        out.text(f"    changed files: {_listed(handoff.changed_files[:20])}")
         more(out, len(handoff.changed_files) - 20, "files", how)
     for one in handoff.evidence[:20]:
-        out.text("    evidence: " + "; ".join(f"{key}: {one_line(str(value))}" for key, value in one.items()))
+        out.text("    evidence: " + "; ".join(f"{one_line(key)}: {one_line(str(value))}" for key, value in one.items()))
     more(out, len(handoff.evidence) - 20, "pieces of evidence", how)
     if handoff.git is not None and handoff.git.head:
-        branch = f" on {handoff.git.branch}" if handoff.git.branch else ""
-        out.text(f"    commit: {handoff.git.head[:12]}{branch}")
+        branch = f" on {one_line(handoff.git.branch, 200)}" if handoff.git.branch else ""
+        out.text(f"    commit: {one_line(handoff.git.head[:12])}{branch}")
 
 
 def _list_options(parser: ArgumentParser) -> None:
