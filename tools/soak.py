@@ -84,23 +84,27 @@ def render(page: str, figures: dict[str, Any]) -> str:
     return BLOCK.sub(lambda found: found[1] + (table(figures[found[2]]) if found[2] in figures else "Not measured yet.\n") + found[3], page)
 
 
+def read() -> dict[str, Any]:
+    """The figures by part."""
+    found: dict[str, Any] = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
+    return found
+
+
 def main() -> int:
     """Exit code 1 where a part found something."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="those alone")
     parser.add_argument("--render", action="store_true", help="run nothing")
     options = parser.parse_args()
-    figures: dict[str, Any] = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
     failed = []
     for part in [] if options.render else options.parts or PARTS:
         print(f"— {part}", flush=True)
         code, found = run(part, PARTS[part])
         if code:
             failed.append(part)
-        if found is not None:
-            figures[part] = found
-            FIGURES.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    PAGE.write_text(render(PAGE.read_text(encoding="utf-8"), figures), encoding="utf-8")
+        if found is not None:  # read anew: another run may have written meanwhile
+            FIGURES.write_text(json.dumps(read() | {part: found}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    PAGE.write_text(render(PAGE.read_text(encoding="utf-8"), read()), encoding="utf-8")
     if failed:
         print(f"found something: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tests.reliability import worlds
 
-from windlass.testing.explore import Bounds, Violation, explore
+from windlass.testing.explore import Bounds, TooMany, Violation, explore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +100,7 @@ def main() -> int:
         since = time.monotonic()
         try:
             done = go(run, faults)
-        except Violation as found:
+        except (Violation, TooMany) as found:
             print(f"{run.name}, {faults} faults: {found}", file=sys.stderr)
             failed += 1
             continue
@@ -115,7 +115,9 @@ def main() -> int:
             "columns": ["World", "Programs", "Faults at most", "States", "Transitions", "Different ends", "Longest way", "Seconds"],
             "rows": rows,
             "notes": [
-                f"{failed} worlds with violations." if failed else "No violation: every state within these bounds keeps the invariants."
+                f"{failed} worlds with a violation, or too large."
+                if failed
+                else "No violation: every state within these bounds keeps the invariants."
             ],
         }
         Path(options.out).write_text(json.dumps(figures, indent=1), encoding="utf-8")
