@@ -29,7 +29,7 @@ test: .venv/.dev .venvs/ministack/.done ## lint, types and all tests
 tests: .venv/.dev .venvs/ministack/.done ## the tests alone; PYTEST_ARGS="tests/ops -x" chooses
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-soak: .venv/.dev .venvs/ministack/.done ## the long reliability programme; writes docs/reliability.md; SOAK="simulation" chooses
+soak: .venv/.dev .venvs/ministack/.done .venvs/fuzz/.done ## the long reliability programme; writes docs/reliability.md; SOAK="simulation" chooses
 	@$(BIN)/python tools/soak.py $(SOAK)
 
 lint: .venv/.dev ## ruff: rules and format
@@ -64,6 +64,7 @@ lock: .venvs/lock/.done ## resolve requirements/*.txt anew
 	@$(LOCK) --group build -o requirements/build.txt
 	@$(LOCK) --group dev -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
 	@$(LOCK) --group ministack -o requirements/ministack.txt
+	@$(LOCK) --group fuzz -o requirements/fuzz.txt
 
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" .venvs/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
     --generate-hashes --no-emit-index-url
@@ -92,6 +93,12 @@ clean: ## remove every environment, build and cache
 .venvs/ministack/.done: requirements/ministack.txt
 	@echo "Preparing an S3 server for the tests …"
 	@tools/venv "$(PYTHON)" .venvs/ministack -r $<
+	@touch $@
+
+# Only the coverage-guided part of the fuzzing needs it, which is left out and says so where it does not install.
+.venvs/fuzz/.done: requirements/fuzz.txt
+	@echo "Preparing a coverage-guided fuzzer …"
+	@tools/venv "$(PYTHON)" .venvs/fuzz -r $< || { rm -rf .venvs/fuzz; mkdir -p .venvs/fuzz; }
 	@touch $@
 
 .venvs/lock/.done:
