@@ -23,7 +23,7 @@ FIGURES = ROOT / "docs/reliability.json"
 PAGE = ROOT / "docs/reliability.md"
 PARTS: dict[str, list[str]] = {
     "exploration": [],
-    "simulation": ["--seeds", "2000", "--jobs", "2"],
+    "simulation": ["--seeds", "300", "--jobs", "2"],
     "histories": ["--minutes", "20"],
     "commands": ["--rounds", "60"],
     "crashes": [],
@@ -46,6 +46,7 @@ def commit() -> str:
 
 def run(part: str, options: list[str]) -> tuple[int, dict[str, Any] | None]:
     """One part: its exit code and its figures."""
+    measured = commit()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "figures.json"
         command = [sys.executable, "-m", f"tests.reliability.{part}", *options, "--out", str(out)]
@@ -54,7 +55,7 @@ def run(part: str, options: list[str]) -> tuple[int, dict[str, Any] | None]:
             return code, None
         figures: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
     shown = " ".join(["python -m", f"tests.reliability.{part}", *options])
-    return code, figures | {"command": shown, "commit": commit(), "python": platform.python_version(), "date": time.strftime("%Y-%m-%d")}
+    return code, figures | {"command": shown, "commit": measured, "python": platform.python_version(), "date": time.strftime("%Y-%m-%d")}
 
 
 def table(figures: dict[str, Any]) -> str:

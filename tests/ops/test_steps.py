@@ -7,9 +7,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.ops.world import HOUR, WAYS, Agent, Between, Place, error_of, stop_before
 
-from windlass.errors import AccessDenied, ClaimLost, Damaged, FormatTooNew, Indeterminate, Moved, NotFound, TimedOut, Unmet, UsageError
+from windlass.errors import (
+    AccessDenied,
+    ClaimLost,
+    Damaged,
+    FormatTooNew,
+    Indeterminate,
+    Moved,
+    NotFound,
+    TimedOut,
+    Unavailable,
+    Unmet,
+    UsageError,
+    WindlassError,
+)
 from windlass.ops import agents, mail, steps
 from windlass.protocol import keys, transitions
+from windlass.protocol.agents import Keeper
 from windlass.protocol.codec import decode, encode
 from windlass.protocol.project import Marker
 from windlass.protocol.steps import Definition, Handoff, Status, Step
@@ -324,6 +338,33 @@ def test_definitions_leave_claims_alone(place: Place, ann: Agent, bob: Agent) ->
     error_of(UsageError, lambda: define(bob, needs=(S,)))
     for wrong in ({"needs": ("a b",)}, {"labels": ("",)}, {"max_hold": 1.0}, {"title": "x" * (256 * 1024 + 1)}):
         assert bob.cost(steps.define(bob.actor, S, Definition(**wrong))) == {}
+
+
+def test_mail_about_what_is_done_is_sent_by_who_did_it(place: Place, ann: Agent, bob: Agent) -> None:
+    """Another life of the agent that begins in between does not turn what landed into a refusal."""
+    python = place.agent("ann", machine=ann.actor.machine, keeper=Keeper.PYTHON).warm()
+    claim(python)
+    other = place.agent("ann", machine="other")
+
+    def meanwhile() -> None:
+        place.pass_(100)
+        other.do(agents.start_new(other.actor))
+
+    Between(python, meanwhile, key="steps/")
+    assert finish(python, note="read the log", to="bob").step.status is Status.COMPLETE
+    assert [one.message.sender for one in bob.do(mail.all_(bob.actor))] == ["ann"]
+
+
+def test_a_change_whose_mail_was_not_sent_says_both_and_a_repeat_sends_it(place: Place, ann: Agent, bob: Agent) -> None:
+    claim(ann)
+    ann.spoil(Unavailable("the store is away", "try again"), key="mail/bob")
+    error = error_of(WindlassError, lambda: finish(ann, note="n", to="bob"))
+    assert (type(error), error.exit) == (WindlassError, 1)
+    assert error.message == "build is complete: n, but the mail to bob was not sent: the store is away"
+    assert error.hint.startswith("repeat the command")
+    assert stored(place).status is Status.COMPLETE
+    assert finish(ann, note="n", to="bob").again
+    assert len(bob.do(mail.all_(bob.actor))) == 1
 
 
 def test_a_handoff_to_somebody_arrives_by_mail_once(place: Place, ann: Agent, bob: Agent) -> None:

@@ -68,20 +68,21 @@ class Team:
 
     def __init__(self, sim: Simulation, ledger: Ledger, *, size: int, steps: int, machines: int) -> None:
         self.sim, self.ledger = sim, ledger
-        self.calm = False
+        self.calm = self.planned = False
         self.steps = [f"s{number:03d}" for number in range(steps)]
         self.machines = [
             sim.machine(f"m{number}", sim.random.choice((0.0, 0.3, -45.0, 3600.0, -3600.0)), sim.random.choice((0.0, 1e-4, -1e-4)))
             for number in range(machines)
         ]
         self.members = [Member(self, number, self.machines[number % machines]) for number in range(size)]
+        self.plan = self._layers()
 
     def begin(self) -> None:
         """Everybody comes to work; the first one brings the plan."""
         for member in self.members:
             self.sim.after(self.sim.random.uniform(0, 30), lambda one=member: one.live(one.home, fresh=False))
 
-    def plan(self) -> Plan:
+    def _layers(self) -> Plan:
         """Steps in layers: each needs up to three of those shortly before it."""
         random = self.sim.random
         made: dict[str, Definition] = {}
@@ -104,6 +105,12 @@ class Team:
             one.kind = Keeper.PYTHON
             one.live(one.home, fresh=False, look=True)
         return [one.name for one in readers]
+
+
+def _outcome(met: WindlassError) -> str:
+    if type(met) is WindlassError:  # done, and only the mail about it was not sent
+        return "unsent"
+    return "unclear" if isinstance(met, Indeterminate) else "store" if isinstance(met, StoreError) else "refused"
 
 
 class Life:
@@ -170,7 +177,7 @@ class Life:
             outcome = "again" if getattr(result, "again", False) else "ok"
         except WindlassError as met:
             error = met
-            outcome = "unclear" if isinstance(met, Indeterminate) else "store" if isinstance(met, StoreError) else "refused"
+            outcome = _outcome(met)
         self.task.note = None
         self.ledger.finish(call, outcome, result, error)
         if outcome == "refused":
@@ -183,13 +190,19 @@ class Life:
         """One life."""
         try:
             yield from self._start()
-            if self.member is self.team.members[0] and not self.ledger.docs.get(f"steps/{self.team.steps[-1]}.json"):
-                yield from self._until_done("plan", "", lambda: plans.apply(self.actor, self.team.plan()))
+            if self.member is self.team.members[0]:
+                yield from self._bring_plan()
             yield from self._adopt()
             while True:
                 yield from (self._drain() if self.team.calm else self._turn())
         except Over:
             return
+
+    def _bring_plan(self) -> fx.Op[None]:
+        """Apply the plan, unless somebody has been told that it is there. Who was killed over it begins again."""
+        if not self.team.planned:
+            yield from self._until_done("plan", "", lambda: plans.apply(self.actor, self.team.plan))
+            self.team.planned = True
 
     def last_look(self) -> fx.Op[None]:
         """Read all that came while the others left, as a new incarnation."""
@@ -257,6 +270,7 @@ class Life:
 
     def _drain(self) -> fx.Op[None]:
         """All is well again: finish the plan and read the mail."""
+        yield from self._bring_plan()
         while self.member.letters:
             yield from self._send_letter()
         call = yield from self.do("next", "", work.next_(self.actor, lease=self.member.lease, wait=self.random.choice((None, None, 20.0))))

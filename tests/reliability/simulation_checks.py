@@ -37,7 +37,10 @@ def must(condition: object, key: str, *why: object) -> None:
 
 
 class Call:
-    """One operation as its caller saw it. `outcome`: "ok", "again", "refused", "store", "unclear", or "running" where it never returned."""
+    """One operation as its caller saw it.
+
+    `outcome`: "ok", "again", "unsent", "refused", "store", "unclear", or "running" where it never returned.
+    """
 
     def __init__(self, agent: str, what: str, target: str, began: float, force: bool, mails: bool, text: str, epoch: int | None) -> None:
         self.agent, self.what, self.target, self.began = agent, what, target, began
@@ -120,8 +123,9 @@ class Ledger(Watch):
             must(len(landed) == 1, key, call, "was acknowledged and is not there")
         elif call.outcome == "again":
             must(not landed, key, call, "said that nothing had to be done, and wrote")
-        elif landed and call.mails and call.outcome in ("refused", "store"):
-            self.counts["the change landed, its mail was refused"] += 1  # the command repeated sends the mail
+        elif call.outcome == "unsent":
+            must(call.mails, key, call, "says that mail was not sent, and sends none")
+            self.counts["done, and the mail about it not sent"] += 1
         elif call.outcome in ("refused", "store"):
             must(not landed, key, call, "was refused, and landed all the same")
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from windlass.effects import Op
-    from windlass.ops.agents import Actor
+    from windlass.ops.agents import Actor, Me
     from windlass.ops.registers import Version, Write
     from windlass.ops.waiting import Pace
 
@@ -73,18 +73,25 @@ def send(
         box, number = keys.parse_message_id(reply_to)
         thread = (yield from _read_one(box, number)).message.thread or reply_to
     me = yield from act(actor)
-    now = yield from fx.now()
-    message = Message(
-        sender=me.agent,
-        incarnation=me.incarnation,
-        to=to,
-        text=text,
-        at=now,
-        step=step,
-        reply_to=reply_to,
-        thread=thread,
-        needs_ack=needs_ack,
-    )
+    return (yield from _post(me, Message(to=to, text=text, step=step, reply_to=reply_to, thread=thread, needs_ack=needs_ack), ident))
+
+
+def tell_about(me: Me, step: str, to: str, text: str, ident: str) -> Op[None]:
+    """Send what belongs to a change of a step that has landed, once, as who made it. Raises WindlassError where it was not sent."""
+    try:
+        check_text(text, "message")
+        yield from _post(me, Message(to=to, text=text, step=step), ident)
+    except WindlassError as error:
+        raise WindlassError(
+            f"{text.partition(chr(10))[0][:100]}, but the mail to {to} was not sent: {error.message}",
+            "repeat the command: what is done stays done, and the mail is sent once",
+            step=step,
+        ) from error
+
+
+def _post(me: Me, message: Message, ident: str | None) -> Op[Posted]:
+    to = message.to
+    message = message.but(sender=me.agent, incarnation=me.incarnation, at=(yield from fx.now()))
     stranger = yield from _stranger(to)
     if ident is None:
         slot, again = (yield from logs.append(to, message)), False

@@ -243,13 +243,16 @@ def _change(actor: Actor, name: str, decide: Callable[[Step | None, Act], Step],
 
 
 def finish(actor: Actor, name: str, handoff: Handoff, *, epoch: int | None = None, force: bool = False) -> Op[Changed]:
-    """Complete, block, fail or hand in for review a step that the caller holds. Raises ClaimLost, NotFound, Fenced, Indeterminate."""
+    """Complete, block, fail or hand in for review a step that the caller holds. Raises ClaimLost, NotFound, Fenced, Indeterminate, and
+    WindlassError where that is done and only the mail about it was not sent.
+    """
     check_text(handoff.note, "note", MAX_NOTE)
     check_text(handoff.next_action, "next action", MAX_NOTE)
     for piece in handoff.evidence:
         check_value(piece, "evidence")
     if handoff.to:
         keys.check_mailbox(handoff.to)
+    me = yield from act(actor)
     done = yield from _change(
         actor,
         name,
@@ -265,7 +268,7 @@ def finish(actor: Actor, name: str, handoff: Handoff, *, epoch: int | None = Non
         if handoff.next_action:
             text += f"\nnext: {handoff.next_action}"
         text += f"\nread it: windlass handoff {name}"
-        yield from mail.send(actor, handoff.to, text, step=name, ident=_ident(done.step, handoff.state.value, handoff.to))
+        yield from mail.tell_about(me, name, handoff.to, text, _ident(done.step, handoff.state.value, handoff.to))
     return done
 
 
@@ -300,15 +303,16 @@ def approve(actor: Actor, name: str, note: str = "", *, force: bool = False) -> 
 
 
 def reject(actor: Actor, name: str, note: str) -> Op[Changed]:
-    """needs_review → pending, and the note by mail to the worker. Raises ClaimLost, NotFound."""
+    """needs_review → pending, and the note by mail to the worker. Raises ClaimLost, NotFound, and WindlassError as `finish`."""
     check_text(note, "note", MAX_NOTE)
+    me = yield from act(actor)
     done = yield from _change(actor, name, lambda step, by: transitions.rejected(_existing(name, step), by, note))
     if done.step.worker:
         from windlass.ops import mail
 
         kept = _last(done.step, "reject")
         text = f"{name} was rejected: {kept.note}\ndo it again: windlass claim {name}"
-        yield from mail.send(actor, done.step.worker, text, step=name, ident=_ident(done.step, "reject", done.step.worker))
+        yield from mail.tell_about(me, name, done.step.worker, text, _ident(done.step, "reject", done.step.worker))
     return done
 
 
