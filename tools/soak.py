@@ -22,17 +22,18 @@ ROOT = Path(__file__).parent.parent
 FIGURES = ROOT / "docs/reliability.json"
 PAGE = ROOT / "docs/reliability.md"
 PARTS: dict[str, list[str]] = {
-    "exploration": [],
-    "simulation": ["--seeds", "300", "--jobs", "2"],
-    "histories": ["--minutes", "20"],
-    "commands": ["--rounds", "60"],
-    "crashes": [],
-    "power": [],
-    "lies": ["--times", "40"],
-    "bugs": [],
-    "fuzz": [],
+    "exploration": ["exploration"],
+    "simulation": ["simulation", "--seeds", "150", "--jobs", "2"],
+    "meetings": ["simulation", "--size", "small", "--seeds", "3000", "--jobs", "2"],
+    "histories": ["histories", "--minutes", "20"],
+    "commands": ["commands", "--rounds", "60"],
+    "crashes": ["crashes"],
+    "power": ["power"],
+    "lies": ["lies", "--times", "40"],
+    "bugs": ["bugs"],
+    "fuzz": ["fuzz"],
 }
-"""Modules of tests.reliability, with the options of the long run."""
+"""Each a module of tests.reliability, with the options of the long run."""
 BLOCK = re.compile(r"(<!-- figures: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -44,17 +45,17 @@ def commit() -> str:
     return head + ("+" if changed else "")
 
 
-def run(part: str, options: list[str]) -> tuple[int, dict[str, Any] | None]:
-    """One part: its exit code and its figures."""
+def run(module: str, options: list[str]) -> tuple[int, dict[str, Any] | None]:
+    """One module: its exit code and its figures."""
     measured = commit()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "figures.json"
-        command = [sys.executable, "-m", f"tests.reliability.{part}", *options, "--out", str(out)]
+        command = [sys.executable, "-m", f"tests.reliability.{module}", *options, "--out", str(out)]
         code = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False).returncode
         if not out.exists():
             return code, None
         figures: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-    shown = " ".join(["python -m", f"tests.reliability.{part}", *options])
+    shown = " ".join(["python -m", f"tests.reliability.{module}", *options])
     return code, figures | {"command": shown, "commit": measured, "python": platform.python_version(), "date": time.strftime("%Y-%m-%d")}
 
 
@@ -100,7 +101,7 @@ def main() -> int:
     failed = []
     for part in [] if options.render else options.parts or PARTS:
         print(f"— {part}", flush=True)
-        code, found = run(part, PARTS[part])
+        code, found = run(PARTS[part][0], PARTS[part][1:])
         if code:
             failed.append(part)
         if found is not None:  # read anew: another run may have written meanwhile
