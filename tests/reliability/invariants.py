@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 HOLDERS_ONLY = ("complete", "release", "blocked", "failed", "needs_review")
 """Events that only the holder may bring about, or whoever forces it, on record."""
 
+FROM = {
+    "approve": (Status.NEEDS_REVIEW,),
+    "reject": (Status.NEEDS_REVIEW,),
+    "reopen": (Status.COMPLETE, Status.FAILED, Status.CANCELLED),
+}
+"""States in which a step must be for an event."""
+
 step_of = lru_cache(maxsize=100_000)(lambda body: decode(Step, "step", body))
 memory_of = lru_cache(maxsize=100_000)(lambda body: decode(Memory, "memory", body))
 message_of = lru_cache(maxsize=100_000)(lambda body: decode(Message, "message", body))
@@ -74,7 +81,7 @@ def check_step(before: Step | None, after: Step, look: Callable[[str], bytes | N
             found = look(keys.step(need))
             assert found is not None, f"claimed though {need} is not there"
             assert step_of(found).history[seq - 1].status is Status.COMPLETE, f"claimed though {need} was not complete"
-        if before is not None and old is None:
+        if before is not None:
             assert set(after.claim.needs) == set(before.needs), "needs that were not looked at"
     elif after.claim is not None:
         assert after.claim == old, "a claim changed hands within its epoch"
@@ -82,6 +89,12 @@ def check_step(before: Step | None, after: Step, look: Callable[[str], bytes | N
         assert old is not None, f"{line.event} without a claim"
         assert (old.agent, old.incarnation) == (line.by, line.incarnation), f"{line.event} by {line.by}, though {old.agent} holds it"
         assert after.claim is None
+    if line.event in FROM:
+        assert before is not None
+        assert before.status in FROM[line.event], f"{line.event} of a step that is {before.status.value}"
+    if line.of and line.event in HOLDERS_ONLY:
+        assert before is not None
+        assert before.status not in (Status.COMPLETE, Status.CANCELLED), f"{line.event} by force of a step that is {before.status.value}"
     if old is not None and after.claim is None and line.event not in HOLDERS_ONLY:
         assert line.event in ("cancel", "complete"), f"{line.event} dropped a claim"
         assert after.epoch == old_epoch + 1, "a claim was dropped and its epoch left to be used again"

@@ -10,7 +10,7 @@ from tests.reliability import worlds
 from tests.reliability.exploration import RUNS, go
 
 from windlass import effects as fx
-from windlass.errors import PutUnclear
+from windlass.errors import PutUnclear, Unavailable
 from windlass.ops import agents, logs, mail, memory
 from windlass.protocol import transitions
 from windlass.protocol.mail import Cursor
@@ -172,7 +172,7 @@ def test_the_reduction_loses_no_end_and_no_write(run: Run, faults: int) -> None:
             ends.add((frozenset(state.notes.items()), state.dead, frozenset(state.objects.items())))
             check(state)
 
-        explore(scene.but(landed=landed, end=end), Bounds(faults=faults, reduce=reduce))
+        explore(scene.but(landed=landed, end=end), Bounds(faults=faults, reduce=reduce), walks=0)
         seen.append((ends, writes))
     assert seen[0][0] == seen[1][0]
     assert seen[0][1] == seen[1][1]
@@ -189,6 +189,24 @@ def test_the_operations_hold_in_every_order(run: Run) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_plan_gets_done_on_random_ways_through_worlds_too_large_to_explore(seed: int) -> None:
     assert wander(worlds.three_steps(agents=3), faults=seed, walks=150, seed=seed) > 1000
+
+
+def held_by_anybody(step: Step | None, *rest: Any, force: bool = False, **more: Any) -> Step:
+    return step if step is not None and step.claim is not None and not force else CLAIMED(step, *rest, force=force, **more)
+
+
+def sent_and_denied(mailbox: str, message: Any) -> Op[int]:
+    slot = yield from APPEND(mailbox, message)
+    if message.sender != "late":  # who sends afterwards, to see whether the log goes on
+        raise Unavailable("no answer", "try again")
+    return slot
+
+
+def half_a_lease(own: float, step: Any, presence: Any) -> bool:
+    return bool(own - step.modified > step.doc.claim.lease / 2)
+
+
+CLAIMED, APPEND = transitions.claimed, logs.append
 
 
 def nothing(*_: object, **__: object) -> Op[None]:
@@ -210,6 +228,10 @@ BROKEN: dict[str, tuple[object, str, object, Callable[[], Scene], int]] = {
     "a message that does not know its own write": (logs, "_is_ours", lambda *_: False, worlds.mailbox, 1),
     "a cursor that stays": (mail, "seen", nothing, worlds.mailbox, 0),
     "a cursor that goes too far": (Cursor, "past", lambda self, direct, _: self.but(direct=direct + 1), lambda: worlds.mailbox(reads=3), 0),
+    "a lost claim that is told as one's own": (transitions, "claimed", held_by_anybody, worlds.claims, 0),
+    "half a lease that is enough": (agents, "_dead", half_a_lease, lambda: worlds.takeover(jumps=worlds.SHORT), 0),
+    "a message that is sent and denied": (logs, "append", sent_and_denied, worlds.lone_sender, 0),
+    "a condition that nobody looks at": (memory, "check_version", lambda *_: None, lambda: worlds.values(start=True, reads=0), 1),
     "needs that nobody looks at": (transitions, "unmet", lambda *_: {}, lambda: worlds.three_steps(rounds=1), 0),
 }
 
@@ -217,6 +239,7 @@ BROKEN: dict[str, tuple[object, str, object, Callable[[], Scene], int]] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_is_broken_is_found(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     where, attribute, instead, world, faults = BROKEN[name]
+    scene = world()
     monkeypatch.setattr(where, attribute, instead)
     with pytest.raises(Violation):
-        explore(world(), Bounds(faults=faults, states=400_000))
+        explore(scene, Bounds(faults=faults, states=400_000))

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from tests.ops.world import Place
-from tests.reliability.ends import every_version_is_kept, mail_is_in_order, one_completion_an_epoch, sent_once, told_the_truth_about_steps
+from tests.reliability.ends import (
+    all_applied,
+    every_version_is_kept,
+    mail_is_in_order,
+    one_completion_an_epoch,
+    sent_once,
+    told_the_truth_about_steps,
+)
 from tests.reliability.invariants import check_no_gap, check_write
 
 from windlass.errors import Indeterminate, StoreError, WindlassError
 from windlass.ops import mail, memory, plans, steps
-from windlass.ops.agents import start_new
+from windlass.ops.agents import act, start_new
 from windlass.ops.work import after_change, next_
 from windlass.protocol import keys
 from windlass.protocol.agents import LEASE_BARE, MARGIN
@@ -30,6 +37,8 @@ if TYPE_CHECKING:
 
 EXPIRED = LEASE_BARE + MARGIN + 1
 """Seconds after which a claim of bare commands may be taken over."""
+SHORT = (0.6 * LEASE_BARE, 0.6 * LEASE_BARE)
+"""Jumps that pass the lease only together."""
 UNKNOWN = ("unknown",)
 
 
@@ -46,14 +55,9 @@ def said(op: Op[Any], tell: Callable[[Any], Hashable] = lambda _: ("done",)) -> 
     return tell(result)
 
 
-def claimed(done: steps.Claimed) -> Hashable:
-    """Note of a claim: its epoch, and whether it was so already."""
-    return ("again" if done.again else "done", done.step.epoch)
-
-
 def changed(done: steps.Changed) -> Hashable:
-    """Note of a change of a step."""
-    return ("again" if done.again else "done", done.step.epoch)
+    """Note of a change of a step: whether it was so already, the step, the epoch."""
+    return ("again" if done.again else "done", done.step.name, done.step.epoch)
 
 
 class Doing:
@@ -63,7 +67,15 @@ class Doing:
         self.actor = actor
 
     def claim(self, name: str = "s", **more: Any) -> Making:
-        return lambda notes: said(steps.claim(self.actor, name, **more), claimed)
+        """Its note: whether the caller was told that it holds the step already, the step, the epoch, the caller."""
+        who = self.actor.agent
+        return lambda notes: said(
+            steps.claim(self.actor, name, **more), lambda done: ("held" if done.again else "done", done.step.name, done.step.epoch, who)
+        )
+
+    def beat(self) -> Making:
+        """Show a sign of life."""
+        return lambda notes: said(act(self.actor, renew=True), lambda me: ("lives", me.incarnation))
 
     def finish(self, name: str = "s", state: Status = Status.COMPLETE, **more: Any) -> Making:
         handoff = Handoff(agent="", state=state, at=0.0)
@@ -87,33 +99,41 @@ class Doing:
         return lambda notes: said(steps.approve(self.actor, name), changed)
 
     def set(self, value: object, key: str = "k", if_version: int | None = None) -> Making:
-        return lambda notes: said(memory.set_(self.actor, key, value, if_version), lambda made: ("done", made.version, made.write_id))
+        return lambda notes: said(
+            memory.set_(self.actor, key, value, if_version), lambda made: ("done", made.version, made.write_id, if_version)
+        )
 
     def delete(self, key: str = "k") -> Making:
-        return lambda notes: said(memory.delete(self.actor, key), lambda made: ("done", made.version, made.write_id))
+        return lambda notes: said(memory.delete(self.actor, key), lambda made: ("done", made.version, made.write_id, None))
 
     def get(self, key: str = "k") -> Making:
         return lambda notes: said(memory.get(key), lambda found: ("read", found.version, found.write_id))
 
     def send(self, text: str, to: str = "bob", ident: str | None = None) -> Making:
-        return lambda notes: said(mail.send(self.actor, to, text, ident=ident), lambda sent: ("sent", sent.id, text))
+        def sending(_: tuple[Hashable, ...]) -> Op[Hashable]:
+            note = yield from said(mail.send(self.actor, to, text, ident=ident), lambda sent: ("sent", sent.id, text))
+            return note if note == UNKNOWN or (isinstance(note, tuple) and note[0] == "sent") else ("unsent", text)
+
+        return sending
 
     def inbox(self) -> Making:
-        """Read what is new, show it, then advance the cursor: what was shown is noted."""
+        """Read what is new and show it."""
 
-        def reading(_: tuple[Hashable, ...]) -> Op[Hashable]:
-            def both() -> Op[Hashable]:
-                box = yield from mail.unread(self.actor)
-                shown = tuple((one.id, one.message.text) for one in box.mails)
-                try:
-                    yield from mail.seen(self.actor, box)
-                except WindlassError:  # shown all the same, and perhaps once more later
-                    return ("read", False, *shown)
-                return ("read", True, *shown)
+        def shown(box: mail.Inbox) -> Hashable:
+            return ("read", box.direct, box.broadcast, *((one.id, one.message.text) for one in box.mails))
 
-            return said(both(), lambda shown: shown)
+        return lambda notes: said(mail.unread(self.actor), shown)
 
-        return reading
+    def mark(self) -> Making:
+        """Advance the cursor past what was shown."""
+
+        def marking(notes: tuple[Hashable, ...]) -> Op[Hashable] | None:
+            note = notes[-1]
+            if not isinstance(note, tuple) or note[0] != "read":
+                return None
+            return said(mail.seen(self.actor, mail.Inbox(mails=(), direct=note[1], broadcast=note[2])), lambda _: ("marked",))
+
+        return marking
 
     def next(self) -> Making:
         return lambda notes: said(next_(self.actor), lambda won: ("won", won.step.name, won.step.epoch))
@@ -146,14 +166,6 @@ class Doing:
 
     def new_incarnation(self) -> Making:
         return lambda notes: said(start_new(self.actor), lambda me: ("begun", me.incarnation))
-
-
-class World(NamedTuple):
-    """A scene with its name and a sentence about it."""
-
-    name: str
-    about: str
-    scene: Scene
 
 
 def program(agent: Agent, *script: Making, **more: Any) -> Program:
@@ -202,7 +214,7 @@ def claims(agents: int = 2, jumps: int = 0, skew: float = 0.0, restarts: int = 0
     )
 
 
-def takeover(claimers: int = 1, jumps: int = 1, force: bool = False) -> Scene:
+def takeover(claimers: int = 1, jumps: tuple[float, ...] = (EXPIRED,), force: bool = False, beats: int = 0) -> Scene:
     """Ann holds a step and completes it some time; others claim it, when the clock has jumped past her lease or by force."""
     place = Place()
     ann = place.agent("ann").warm()
@@ -210,14 +222,14 @@ def takeover(claimers: int = 1, jumps: int = 1, force: bool = False) -> Scene:
     ann.do(steps.claim(ann.actor, "s"))
     ann.hints.remember("doc:" + keys.step("s"), None)
     do = Doing(ann.actor)
-    programs = [program(ann, do.finish())]
+    programs = [program(ann, *[do.beat()] * beats, do.finish())]
     for other in others:
         doing = Doing(other.actor)
         programs.append(program(other, doing.claim(force=force), doing.finish_own()))
-    return scene(place, programs, told_the_truth_about_steps("s"), one_completion_an_epoch("s"), jumps=(EXPIRED,) * jumps)
+    return scene(place, programs, told_the_truth_about_steps("s"), one_completion_an_epoch("s"), jumps=jumps)
 
 
-def release_and_reopen() -> Scene:
+def release_and_reopen(jumps: int = 0) -> Scene:
     """One releases and claims again, one completes, one reopens."""
     place = Place()
     ann, bob, cat = (place.agent(name).warm() for name in ("ann", "bob", "cat"))
@@ -231,6 +243,7 @@ def release_and_reopen() -> Scene:
         ],
         told_the_truth_about_steps("s"),
         one_completion_an_epoch("s"),
+        jumps=(EXPIRED,) * jumps,
     )
 
 
@@ -336,8 +349,18 @@ def mailbox(senders: int = 2, reads: int = 2, hints: Sequence[int] = (), restart
     for agent, wrong in zip(agents, hints, strict=False):
         agent.hints.remember("tail:" + to, str(wrong).encode())
     programs = [program(agent, Doing(agent.actor).send(f"from {agent.name}", to)) for agent in agents]
-    programs.append(program(bob, *[Doing(bob.actor).inbox()] * reads, restarts=restarts))
+    programs.append(program(bob, *[Doing(bob.actor).inbox(), Doing(bob.actor).mark()] * reads, restarts=restarts))
     return scene(place, programs, mail_is_in_order("bob", "bob", keys.BROADCAST), gaps=any(hints))
+
+
+def lone_sender(restarts: int = 0) -> Scene:
+    """One sends to a mailbox that has a message: the write, and beside it the look at the slot before."""
+    place = Place()
+    place.agent("bob").warm()
+    ann = place.agent("ann").warm()
+    ann.do(mail.send(ann.actor, "bob", "first"))
+    a = Doing(ann.actor)
+    return scene(place, [program(ann, a.send("second"), a.send("third"), restarts=restarts)], mail_is_in_order("nobody", "bob"))
 
 
 def same_id(restarts: int = 1) -> Scene:
@@ -353,11 +376,11 @@ def same_id(restarts: int = 1) -> Scene:
         place,
         [program(ann, once, once, restarts=restarts), program(eve, e.send("between"))],
         sent_once("ann", "bob", "once"),
-        mail_is_in_order("nobody", "bob"),
+        mail_is_in_order("nobody", "bob", repeated=True),
     )
 
 
-def three_steps(agents: int = 2, rounds: int = 3, *, applied: bool = True, chain: bool = False) -> Scene:
+def three_steps(agents: int = 2, rounds: int = 3, *, applied: bool = True, chain: bool = False, begun: bool = False) -> Scene:
     """A plan of three steps, the last of which needs the others (or each the one before); agents ask for the next and complete it."""
     place = Place()
     workers = [place.agent(name).warm() for name in ("ann", "bob", "cat")[:agents]]
@@ -368,6 +391,9 @@ def three_steps(agents: int = 2, rounds: int = 3, *, applied: bool = True, chain
     planner = place.agent("pat").warm()
     if applied:
         planner.do(plans.apply(planner.actor, plan))
+        if begun:
+            planner.do(steps.claim(planner.actor, "a"))
+            planner.do(after_change(planner.do(steps.finish(planner.actor, "a", Handoff(agent="", state=Status.COMPLETE, at=0.0)))))
         for worker in workers:
             for key in list(worker.hints._kept):
                 if key.startswith("me:"):
@@ -377,4 +403,4 @@ def three_steps(agents: int = 2, rounds: int = 3, *, applied: bool = True, chain
     for worker in workers:
         do = Doing(worker.actor)
         programs.append(program(worker, *[do.next(), do.finish_won()] * rounds))
-    return scene(place, programs, told_the_truth_about_steps(*names), one_completion_an_epoch(*names))
+    return scene(place, programs, told_the_truth_about_steps(*names), one_completion_an_epoch(*names), all_applied("pat", plan))

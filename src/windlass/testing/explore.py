@@ -85,11 +85,11 @@ class _Footprint:
         return key in self.changes or (not there and key in self.creates)
 
 
-def explore(scene: Scene, bounds: Bounds) -> Explored:
-    """Go through everything within the bounds. Raises Violation, TooMany."""
+def explore(scene: Scene, bounds: Bounds, *, walks: int = WALKS) -> Explored:
+    """Go through everything within the bounds; `walks`: random ways gone first. Raises Violation, TooMany."""
     search = _Search(scene, bounds)
     if bounds.reduce:
-        search.wander(WALKS, 0)
+        search.wander(walks, 0)
     passes = 1
     while not search.whole_pass():
         passes += 1
@@ -203,11 +203,24 @@ class _Search:
         jumps = state.jumped + 1 < len(self.world.times)
         for who, node in enumerate(state.nodes):
             for which, got in enumerate(node.got):
-                if got is None and self._is_settled(state, who, which):
+                if got is None and self._may_go_first(state, who, which, jumps=jumps) and self._is_settled(state, who, which):
                     moves = [*self.world.requests(state, who, which), *self.world.crashes(state, who)]
                     if not (jumps and any(move.timed for move in moves)):
                         return moves
         return None
+
+    def _may_go_first(self, state: State, who: int, which: int, *, jumps: bool) -> bool:
+        """Whether it does not matter when a request is answered, as far as the rest of its own gather goes.
+
+        The last answer is where a program looks at its clock and ends; and it cannot die between a write of the same gather
+        and its end any more once that write is the last one open.
+        """
+        node = state.nodes[who]
+        others = [ask for n, ask in enumerate(node.asks) if n != which and node.got[n] is None]
+        if not others:
+            return True
+        dies = state.faults and "crash" in self.scene.faults and self.scene.programs[who].mortal
+        return not jumps and not (dies and any(isinstance(ask, fx.Put | fx.Delete | fx.Remember) for ask in others))
 
     def _is_settled(self, state: State, who: int, which: int) -> bool:
         """Whether a request is a read, and what it finds cannot change any more before it is carried out."""
@@ -254,7 +267,7 @@ class _Search:
         names = [program.name for program in self.scene.programs]
         end = End(
             {name: node.origin.notes for name, node in zip(names, state.nodes, strict=True)},
-            {name: node.origin.life for name, node in zip(names, state.nodes, strict=True)},
+            {name: node.origin.lives for name, node in zip(names, state.nodes, strict=True)},
             frozenset(name for name, node in zip(names, state.nodes, strict=True) if node.dead),
             {key: self.world.bodies.bodies[number] for key, (number, _) in state.objects.items()},
         )

@@ -13,7 +13,7 @@ from threading import Event, Lock, Thread
 
 from windlass.effects import IfAbsent, IfMatch
 from windlass.errors import PutRefused, WindlassError
-from windlass.testing.histories import ALL, Recorder, body, content, judge, merge
+from windlass.testing.histories import ALL, Recorder, body, content, judge_twice, merge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def record_and_check(
     keep: str | None = None,
     tell: Callable[[str], object] = lambda _: None,
 ) -> Report:
-    """Create, replace, read and list objects from `clients` threads for `seconds`, then judge the answers.
+    """Create, replace, read and list objects from `clients` threads for `seconds`, then judge the answers: see `judge_twice`.
 
     All under a fresh prefix that is emptied at the end, whatever happens. `keep`: a file for the history. Raises StoreError
     where the store cannot be used at all.
@@ -192,7 +192,7 @@ def record_and_check(
                 file.writelines(lines)
         left = _emptied(store, prefix)
     tell("judging")
-    report = judge(merge(lines), enough={"": ENOUGH, "create": 1, "replace": 1, "get": 1, "list": 1})
+    report = judge_twice(merge(lines), enough={"": ENOUGH, "create": 1, "replace": 1, "get": 1, "list": 1})
     return report.but(notes=(left,)) if left else report
 
 

@@ -92,6 +92,8 @@ class Report(Record):
     findings: tuple[Finding, ...]
     seconds: float
     """Spent on judging."""
+    hidden: int = 0
+    """Keys that are linearizable only if a refusal hid a write that landed; only `judge_twice` finds them."""
     trouble: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What else there is to know, which proves nothing."""
@@ -115,7 +117,8 @@ class Report(Record):
         )
         wrong = [one for one in self.findings if one.verdict is not Verdict.LINEARIZABLE]
         explained = [f"{one.key} is {one.verdict.value}:\n{one.why}" for one in wrong if one.why]
-        return "\n".join([first, *explained, *self.trouble, *self.notes])
+        hidden = [f"keys linearizable only if a refusal hid a write that landed: {self.hidden}"] if self.hidden else []
+        return "\n".join([first, *explained, *hidden, *self.trouble, *self.notes])
 
 
 def load(*paths: str) -> History:
@@ -187,6 +190,28 @@ def judge(history: History, most: int = STEPS, enough: Mapping[str, int] | int =
         seconds=time.monotonic() - began,
         trouble=trouble,
     )
+
+
+def judge_twice(history: History, most: int = STEPS, enough: Mapping[str, int] | int = 0) -> Report:
+    """As `judge`, for bare objects on any network: a violation counts only if it is one too where refusals may hide writes that landed.
+
+    Such a refusal is what a client hears whose request was sent twice on its way. Even then nothing lands whose condition failed,
+    and a refusal without cause is a violation.
+    """
+    sure = judge(history, most, enough)
+    if not sure.count(Verdict.VIOLATION):
+        return sure
+    unsure = judge(history.but(operations=tuple(_unsure(one) for one in history.operations)), most)
+    findings = tuple(
+        second if first.verdict is Verdict.VIOLATION else first for first, second in zip(sure.findings, unsure.findings, strict=True)
+    )
+    settled = sum(one.verdict is Verdict.LINEARIZABLE for one in findings) - sure.count(Verdict.LINEARIZABLE)
+    return sure.but(findings=findings, hidden=settled, seconds=sure.seconds + unsure.seconds)
+
+
+def _unsure(one: Operation) -> Operation:
+    """An operation whose refusal, if it was refused, does not say whether it landed."""
+    return one.but(answer={**one.answer, "won": None}) if (one.answer or {}).get("won") is False else one
 
 
 def _apart(operations: Iterable[Operation]) -> Iterator[Operation]:

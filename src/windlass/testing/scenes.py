@@ -41,13 +41,13 @@ class Landed(NamedTuple):
 
 
 class End(NamedTuple):
-    """A state in which no program goes on: the notes of each, how often each was restarted, who is dead, and the objects.
+    """A state in which no program goes on: the notes of each, after how many restarts each note was made, who is dead, the objects.
 
     Late writes may still come.
     """
 
     notes: Mapping[str, tuple[Hashable, ...]]
-    lives: Mapping[str, int]
+    lives: Mapping[str, tuple[int, ...]]
     dead: frozenset[str]
     objects: Mapping[str, bytes]
 
@@ -158,7 +158,7 @@ class Moves:
             if self._holds(state, key, condition):
                 after = self._write(after, who, place, key, number, late=True)
             yield Move(-1, ("late write of", who, key, "lands" if after.objects is not state.objects else "is refused"), after, True)
-        if state.jumped + 1 < len(self.times) and any(node.asks for node in state.nodes):
+        if state.jumped + 1 < len(self.times) and (state.late or any(node.asks for node in state.nodes)):
             mixed = state.mixed ^ self._token(("jumped", state.jumped)) ^ self._token(("jumped", state.jumped + 1))
             yield Move(-1, ("the clock jumps",), state._replace(jumped=state.jumped + 1, mixed=mixed), True)
 
@@ -209,6 +209,8 @@ class Moves:
             case fx.Delete():
                 after = self._remove(state, ask.key)
                 yield self._answered(after, who, which, DONE, None)
+                if state.faults and after is not state:
+                    yield from self.crashes(after, who, "deletes, then dies")
                 if state.faults and "lose-answer" in self.scene.faults and after is not state:
                     yield self._answered(after, who, which, UNAVAILABLE, "lose-answer")
         if state.faults and "unavailable" in self.scene.faults:
@@ -223,6 +225,8 @@ class Moves:
         if not state.faults:
             return
         wanted = self.scene.faults
+        if holds:  # dead before it knew: at an operation's last write that is not the same as before the next request
+            yield from self.crashes(landed, who, "lands, then dies")
         if "drop" in wanted:
             yield self._answered(state, who, which, UNCLEAR, "drop")
         if "unavailable" in wanted:
@@ -240,7 +244,8 @@ class Moves:
             kept = state._replace(late=late, mixed=state.mixed ^ self._late(state.late) ^ self._late(late))
             yield self._answered(kept, who, which, UNCLEAR, "late")
 
-    def crashes(self, state: State, who: int) -> Iterator[Move]:
+    def crashes(self, state: State, who: int, how: str = "dies") -> Iterator[Move]:
+        """The program dies here, if it may."""
         if state.faults and "crash" in self.scene.faults and self.scene.programs[who].mortal:
             node = state.nodes[who]
             gone = self.programs[who].crash(node, self.times[state.jumped])
@@ -250,7 +255,7 @@ class Moves:
                 mixed=state.mixed ^ node.token ^ gone.token,
             )
             self.fired["crash"] = self.fired.get("crash", 0) + 1
-            yield Move(who, ("dies",), after, True)
+            yield Move(who, (how,), after, True)
 
     def _answered(self, state: State, who: int, which: int, answer: Answer, fault: str | None) -> Move:
         node = state.nodes[who]

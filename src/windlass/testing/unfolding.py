@@ -77,6 +77,8 @@ class Origin(NamedTuple):
     notes: tuple[Hashable, ...]
     life: int
     hints: frozenset[tuple[str, bytes]]
+    lives: tuple[int, ...] = ()
+    """The `life` in which each note was made."""
 
 
 class Node:
@@ -124,7 +126,7 @@ class Unfolding:
 
     def begin(self, now: float) -> Node:
         """The first place."""
-        return self._enter(0, (), 0, frozenset() if self.shared else frozenset(self.program.hints.items()), now)[0]
+        return self._enter(0, (), (), 0, frozenset() if self.shared else frozenset(self.program.hints.items()), now)[0]
 
     def answer(self, node: Node, which: int, answer: Answer, now: float) -> tuple[Node, bool]:
         """The place behind an answer to one of a node's requests, and whether a clock was looked at on the way."""
@@ -150,7 +152,7 @@ class Unfolding:
         if origin.life < self.program.restarts:
             run = self._replay(node.base)
             node.base.live = run
-            return self._enter(origin.place, origin.notes, origin.life + 1, frozenset(run.hints.items()), now)[0]
+            return self._enter(origin.place, origin.notes, origin.lives, origin.life + 1, frozenset(run.hints.items()), now)[0]
         origin = origin._replace(hints=frozenset())
         dead = self._dead.get(origin)
         if dead is None:
@@ -163,12 +165,12 @@ class Unfolding:
         return Node(origin, self._dice.getrandbits(128))
 
     def _enter(
-        self, index: int, notes: tuple[Hashable, ...], life: int, hints: frozenset[tuple[str, bytes]], now: float
+        self, index: int, notes: tuple[Hashable, ...], lives: tuple[int, ...], life: int, hints: frozenset[tuple[str, bytes]], now: float
     ) -> tuple[Node, bool]:
         """The first place of the next operation that is not left out, or the end."""
         script = self.program.script
         while index < len(script):
-            origin = Origin(index, notes, life, hints)
+            origin = Origin(index, notes, life, hints, lives)
             start = self._origins.get(origin)
             if start is None:
                 start = self._origins[origin] = self._node(origin)
@@ -176,11 +178,11 @@ class Unfolding:
             if child is None:
                 op = script[index](notes)
                 if op is None:
-                    index, notes = index + 1, (*notes, None)
+                    index, notes, lives = index + 1, (*notes, None), (*lives, life)
                     continue
                 child = start.children[now] = self._go(_Run(op, origin), start, (), now)
             return child
-        origin = Origin(index, notes, life, frozenset())
+        origin = Origin(index, notes, life, frozenset(), lives)
         end = self._origins.get(origin)
         if end is None:
             end = self._origins[origin] = self._node(origin)
@@ -210,7 +212,8 @@ class Unfolding:
         timed = run.timed
         if asked is None:
             origin = before.origin
-            child, late = self._enter(origin.place + 1, (*origin.notes, run.note), origin.life, frozenset(run.hints.items()), now)
+            notes, lives = (*origin.notes, run.note), (*origin.lives, origin.life)
+            child, late = self._enter(origin.place + 1, notes, lives, origin.life, frozenset(run.hints.items()), now)
             return child, timed or late
         child = self._node(before.origin)
         child.asks, child.gather = asked
