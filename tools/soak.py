@@ -34,6 +34,8 @@ PARTS: dict[str, list[str]] = {
     "fuzz": ["fuzz"],
 }
 """Each a module of tests.reliability, with the options of the long run."""
+LONG = 50
+"""Rows from which on a table is folded away."""
 BLOCK = re.compile(r"(<!-- figures: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -63,6 +65,8 @@ def table(figures: dict[str, Any]) -> str:
     """A part's figures as Markdown."""
     lines = ["| " + " | ".join(figures["columns"]) + " |", "|" + "---|" * len(figures["columns"])]
     lines += ["| " + " | ".join(cell(one) for one in row) + " |" for row in figures["rows"]]
+    if len(figures["rows"]) > LONG:
+        lines = [f"<details><summary>All {len(figures['rows'])}</summary>", "", *lines, "", "</details>"]
     notes = [f"- {note}" for note in figures.get("notes", ())]
     took = duration(figures["seconds"])
     where = f"`{figures['command']}`, commit {figures['commit']}, Python {figures['python']}, {figures['date']}, {took}."

@@ -73,7 +73,7 @@ def crashes_main() -> int:
             rows += [[*key, row["points"], row["recovered"], row["torn"], row["lost"]] for key, row in counted.items()]
             violations += wrong
     total = [sum(row[column] for row in rows) for column in range(2, 6)]
-    rows.append(["all", "", *total])
+    rows = [*by_operation(rows), ["all", "", *total]]
     return _write(options.out, "crash points of the local store", started, COLUMNS, rows, violations)
 
 
@@ -118,6 +118,17 @@ def _progress(line: str, wrong: Iterable[str]) -> None:
     print(line, flush=True)
     for one in list(wrong)[:10]:
         print(f"  {' '.join(one.split())[:400]}", file=sys.stderr)
+
+
+def by_operation(rows: list[list[Any]]) -> list[list[Any]]:
+    """One row an operation, with how many points of which fault it had."""
+    grouped: dict[str, list[list[Any]]] = {}
+    for row in rows:
+        grouped.setdefault(row[0], []).append(row)
+    return [
+        [name, ", ".join(f"{row[1]} {row[2]}" for row in some), *(sum(row[column] for row in some) for column in range(2, 6))]
+        for name, some in grouped.items()
+    ]
 
 
 def _write(out: str | None, part: str, started: float, columns: list[str], rows: list[list[Any]], violations: list[str]) -> int:
