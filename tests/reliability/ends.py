@@ -119,7 +119,7 @@ def mail_is_in_order(reader: str, *mailboxes: str, repeated: bool = False) -> Ca
                 assert again or seen.keys().isdisjoint(here), f"{reader} was shown {here} again"
                 seen |= dict.fromkeys(here)
             assert list(seen) == there, f"{reader} was shown {list(seen)} of {there}"
-        ids = [one.write_id for messages in logs_.values() for one in messages]
+        ids = [one.write_id for messages in logs_.values() for one in messages if not one.void]
         for name, notes in end.notes.items():
             for at, (note, life) in enumerate(zip(notes, end.lives[name], strict=True)):
                 match note:
