@@ -78,7 +78,7 @@ RUNS = (
     Run(
         "apply a plan while two ask for the next step",
         lambda: worlds.three_steps(2, 1, applied=False, chain=True),
-        None,
+        0,
         0,
         agents=3,
     ),
