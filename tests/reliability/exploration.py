@@ -81,6 +81,7 @@ RUNS = (
         0,
         0,
         agents=3,
+        small=False,
     ),
 )
 
