@@ -222,10 +222,12 @@ class _HeldAt(WindlassError):
         self.held, self.entry = held, entry
 
 
-def _change(actor: Actor, name: str, decide: Callable[[Step | None, Act], Step], *, remembered: bool = False) -> Op[Changed]:
-    """One transition of one step, from what this machine remembers where that saves a read."""
+def _change(
+    actor: Actor, name: str, decide: Callable[[Step | None, Act], Step], *, remembered: bool = False, me: Me | None = None
+) -> Op[Changed]:
+    """One transition of one step, as `me` where that is settled, from what this machine remembers where that saves a read."""
     key = keys.step(name)
-    me = yield from act(actor)
+    me = me or (yield from act(actor))
     known = (yield from registers.remembered(key, Step)) if remembered else None
     was: Step | None = None
 
@@ -258,6 +260,7 @@ def finish(actor: Actor, name: str, handoff: Handoff, *, epoch: int | None = Non
         name,
         lambda step, by: transitions.finished(step, name, by, handoff.but(agent=by.agent, at=by.at), epoch=epoch, force=force),
         remembered=True,
+        me=me,
     )
     if handoff.to:
         from windlass.ops import mail
@@ -306,7 +309,7 @@ def reject(actor: Actor, name: str, note: str) -> Op[Changed]:
     """needs_review → pending, and the note by mail to the worker. Raises ClaimLost, NotFound, and WindlassError as `finish`."""
     check_text(note, "note", MAX_NOTE)
     me = yield from act(actor)
-    done = yield from _change(actor, name, lambda step, by: transitions.rejected(_existing(name, step), by, note))
+    done = yield from _change(actor, name, lambda step, by: transitions.rejected(_existing(name, step), by, note), me=me)
     if done.step.worker:
         from windlass.ops import mail
 
