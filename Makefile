@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all tests soak lint types format build picture lock clean
+.PHONY: help demo test test-all tests soak bench bench-full lint types format build picture lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -30,7 +30,13 @@ tests: .venv/.dev .venvs/ministack/.done ## the tests alone; PYTEST_ARGS="tests/
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 soak: .venv/.dev .venvs/ministack/.done .venvs/fuzz/.done ## the long reliability programme; writes docs/reliability.md; SOAK="simulation" chooses
-	@$(BIN)/python tools/soak.py $(SOAK)
+	@$(BIN)/python -m tools.soak $(SOAK)
+
+bench: .venvs/bench/.done .venvs/tracecraft/.done .venvs/ministack/.done ## benchmarks beside tracecraft, the quick form; BENCH="mail next" chooses
+	@.venvs/bench/bin/python -m benchmarks $(BENCH)
+
+bench-full: .venvs/bench/.done .venvs/tracecraft/.done .venvs/ministack/.done ## the full form; writes docs/benchmarks.md and its plots
+	@.venvs/bench/bin/python -m benchmarks --full $(BENCH)
 
 lint: .venv/.dev ## ruff: rules and format
 	@$(BIN)/ruff check --quiet --output-format concise && $(BIN)/ruff format --check --quiet && echo "lint: clean"
@@ -64,6 +70,8 @@ lock: .venvs/lock/.done ## resolve requirements/*.txt anew
 	@$(LOCK) --group build -o requirements/build.txt
 	@$(LOCK) --group dev -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
 	@$(LOCK) --group ministack -o requirements/ministack.txt
+	@$(LOCK) --group tracecraft -o requirements/tracecraft.txt
+	@$(LOCK) --group plots -c requirements/dev.txt -o requirements/plots.txt
 	@$(LOCK) --group fuzz -o requirements/fuzz.txt
 
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" .venvs/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
@@ -71,7 +79,7 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" .venvs/lock/bin/uv pip compile --qu
 
 clean: ## remove every environment, build and cache
 	@rm -rf .venv .venv.log .venvs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	@find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The build backend is installed beside the runtime so that everything that is fetched is locked by hash.
 .venv/.runtime: requirements/runtime.txt requirements/build.txt pyproject.toml
@@ -93,6 +101,18 @@ clean: ## remove every environment, build and cache
 .venvs/ministack/.done: requirements/ministack.txt
 	@echo "Preparing an S3 server for the tests …"
 	@tools/venv "$(PYTHON)" .venvs/ministack -r $<
+	@touch $@
+
+.venvs/tracecraft/.done: requirements/tracecraft.txt
+	@echo "Preparing tracecraft, to compare with …"
+	@tools/venv "$(PYTHON)" .venvs/tracecraft -r $<
+	@touch $@
+
+# What is measured is an installed wheel, as users have it, not the checkout.
+.venvs/bench/.done: requirements/runtime.txt requirements/build.txt requirements/plots.txt pyproject.toml $(shell find src -name '*.py')
+	@echo "Preparing the benchmarks …"
+	@tools/venv "$(PYTHON)" .venvs/bench -r requirements/runtime.txt -r requirements/build.txt -r requirements/plots.txt
+	@tools/venv "$(PYTHON)" .venvs/bench --no-deps --no-build-isolation --force-reinstall .
 	@touch $@
 
 # Only the coverage-guided part of the fuzzing needs it, which is left out and says so where it does not install.

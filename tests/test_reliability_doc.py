@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from tools import soak
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
 
 
-def soak() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("soak", ROOT / "tools/soak.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_page_shows_the_figures_that_were_measured() -> None:
     figures = json.loads((ROOT / "docs/reliability.json").read_text(encoding="utf-8"))
-    tool = soak()
-    assert tool.render(PAGE, figures) == PAGE, "run: python tools/soak.py --render"
-    assert figures.keys() <= tool.PARTS.keys()
+    assert soak.render(PAGE, figures) == PAGE, "run: python -m tools.soak --render"
+    assert figures.keys() <= soak.PARTS.keys()
     for part, found in figures.items():
         assert re.fullmatch(r"[0-9a-f]{10}\+?", found["commit"]), part
-        assert found["command"].startswith(f"python -m tests.reliability.{tool.PARTS[part][0]}"), part
+        assert found["command"].startswith(f"python -m tests.reliability.{soak.PARTS[part][0]}"), part
 
 
 def test_every_part_of_the_long_run_has_its_place_on_the_page() -> None:
-    tool = soak()
-    assert set(re.findall(r"<!-- figures: (\w+) -->", PAGE)) == set(tool.PARTS)
-    for module, *_ in tool.PARTS.values():
+    assert set(re.findall(r"<!-- figures: (\w+) -->", PAGE)) == set(soak.PARTS)
+    for module, *_ in soak.PARTS.values():
         assert (ROOT / "tests/reliability" / f"{module}.py").exists() or (ROOT / "tests/reliability" / module / "__main__.py").exists()
 
 
