@@ -14,19 +14,21 @@ SRC = Path(__file__).parent.parent / "src"
 PATHS = sorted((SRC / "windlass").rglob("*.py"))
 MODULES = {".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__"): path for path in PATHS}
 
-FOUNDATION = {"errors", "record", "digest", "effects"}
+FOUNDATION = {"errors", "record", "digest", "jsons", "effects"}
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "record": set(),
     "digest": set(),
+    "jsons": set(),
+    "choice": set(),
     "effects": {"errors", "record"},
-    "protocol": {"errors", "record"},
+    "protocol": {"errors", "record", "jsons", "choice"},
     "stores": FOUNDATION,
     "drivers": FOUNDATION | {"stores.base"},
     "config": FOUNDATION | {"stores.base"},
-    "ops": {"protocol", "effects", "errors", "record", "digest"},
+    "ops": {"protocol", "effects", "errors", "record", "digest", "jsons"},
     "project": {"ops", "protocol", "drivers", "stores", "config", "effects", "errors", "record", "testing.hammer", "testing.linearizable"},
-    "surfaces": {"project", "config", "errors", "record", "__init__"},
+    "surfaces": {"project", "config", "errors", "record", "jsons", "__init__"},
     "testing": {"effects", "drivers", "stores.base", "errors", "record"},
     "aio": {"project", "errors", "record", "records"},
     "records": {"ops", "protocol", "project"},  # only gives names of theirs to users
@@ -49,7 +51,7 @@ SMALL_HASHES = {"_sha2", "_sha256"}
 """Standard, but each only in some versions."""
 THEIR_ROOMS = {"drivers", "stores", "testing"}
 
-HOT = ("errors", "effects", "record", "digest", "protocol", "ops", "drivers.sync", "drivers.hints", "stores.base",
+HOT = ("errors", "effects", "record", "digest", "jsons", "choice", "protocol", "ops", "drivers.sync", "drivers.hints", "stores.base",
        "stores.local", "stores.registry", "config", "surfaces.cli", "__init__")  # fmt: skip
 SLOW = {
     "asyncio", "collections.abc", "concurrent", "contextlib", "dataclasses", "datetime", "hashlib", "logging", "obstore", "pathlib",

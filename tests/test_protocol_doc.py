@@ -16,10 +16,11 @@ from tests.ops.world import Place
 
 import windlass.protocol
 from windlass.ops import agents as agent_ops
-from windlass.ops import mail, memory, plans, registers, steps, waiting, work
+from windlass.ops import mail, memory, plans, registers, steps, survey, waiting, work
 from windlass.ops.agents import act
 from windlass.protocol import agents, board, codec, keys, transitions
 from windlass.protocol import mail as mail_records
+from windlass.protocol import survey as survey_records
 from windlass.protocol.codec import Document
 from windlass.protocol.plans import build
 from windlass.protocol.steps import Claim, Definition, Handoff, Status, Step
@@ -81,6 +82,8 @@ TYPES = {
     "tuple[str, ...]": "list of text",
     "tuple[Mapping[str, Any], ...]": "list of objects",
     "Mapping[str, int]": "object of whole numbers",
+    "Mapping[str, Any]": "object",
+    "tuple[int, ...]": "list of whole numbers",
     "Any": "any JSON",
 }
 
@@ -179,7 +182,7 @@ def test_every_key_is_documented_as_it_is_built() -> None:
         for name, found in vars(keys).items()
         if isinstance(found, FunctionType) and found.__annotations__["return"] == "str" and not name.startswith(("_", "check_"))
     }
-    assert set(rows) == functions.keys() - {"memory_prefix", "slots", "message_id"} | {"MARKER", "BOARD"}
+    assert set(rows) == functions.keys() - {"memory_prefix", "slots", "message_id"} | {"MARKER", "BOARD", "SURVEY"}
     for name, template in rows.items():
         if name.isupper():
             assert template == getattr(keys, name)
@@ -398,6 +401,9 @@ def test_requests_are_those_that_are_counted(operation: str) -> None:
         f"when the last refresh is {agents.FRESH:g} s old",
         f"the newest {agents.KEPT_STARTS} incarnations",
         f"at most {board.SIZE} steps",
+        f"where {survey.MANY} steps or more would be read otherwise, and at least one in {survey.SHARE} of those listed",
+        f"who had to read {survey.NEWS} steps or more even so",
+        f"its first {survey_records.TITLE} characters",
         f"a copy of {mail_records.SEGMENT} consecutive full slots",
         f"at most {mail_records.SEGMENT_BYTES // 2**20} MiB",
         f"{mail_records.NEWCOMER} broadcasts before the end",

@@ -92,7 +92,7 @@ class Delete(Effect):
 
 
 class List(Effect):
-    """Page of at most `limit` (1 to 1000) entries whose key starts with `prefix` and is greater than `after`."""
+    """Page of at most `limit` entries, 1000 on many stores, whose key starts with `prefix` and is greater than `after`."""
 
     prefix: str
     after: str = ""
@@ -110,9 +110,13 @@ class Now(Effect):
 
 
 class Sleep(Effect):
-    """None, after that many seconds; may return early when the driver knows that the store changed."""
+    """None, after that many seconds; earlier where the driver is told that an object `until` changed, and whenever it likes.
+
+    `until` has keys; one that ends in "/" stands for what lies directly below. Whoever sleeps reads again afterwards.
+    """
 
     seconds: float
+    until: tuple[str, ...] = ()
 
 
 class NewId(Effect):
@@ -185,6 +189,11 @@ def now() -> Op[float]:
 def sleep(seconds: float) -> Op[None]:
     """Wait."""
     yield Sleep(seconds=seconds)
+
+
+def sleep_until(seconds: float, until: tuple[str, ...]) -> Op[None]:
+    """Wait, but no longer than until one of the objects is seen to change."""
+    yield Sleep(seconds=seconds, until=until)
 
 
 def new_id() -> Op[str]:

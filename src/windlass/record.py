@@ -19,26 +19,28 @@ class Record:
     """
 
     __fields__: ClassVar[tuple[str, ...]] = ()
+    __names__: ClassVar[frozenset[str]] = frozenset()
+    __defaults__: ClassVar[dict[str, Any]] = {}
     __match_args__ = ()
 
     def __init_subclass__(cls) -> None:
         own = [n for n, a in cls.__dict__.get("__annotations__", {}).items() if not str(a).startswith("ClassVar")]
         cls.__fields__ = cls.__fields__ + tuple(n for n in own if n not in cls.__fields__)
+        cls.__names__ = frozenset(cls.__fields__)
+        cls.__defaults__ = {n: getattr(cls, n) for n in cls.__fields__ if hasattr(cls, n)}
 
     def __init__(self, **values: Any) -> None:
         fields = self.__dict__
-        fields.update(values)
         cls = type(self)
-        if len(fields) != len(cls.__fields__) or not fields.keys() <= set(cls.__fields__):
+        fields.update(cls.__defaults__)
+        fields.update(values)
+        if fields.keys() != cls.__names__:
             for name in values:
                 if name not in cls.__fields__:
                     raise TypeError(f"{cls.__name__} has no field {name!r}")
             for name in cls.__fields__:
                 if name not in fields:
-                    try:
-                        fields[name] = getattr(cls, name)
-                    except AttributeError:
-                        raise TypeError(f"{cls.__name__} needs {name!r}") from None
+                    raise TypeError(f"{cls.__name__} needs {name!r}")
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen")

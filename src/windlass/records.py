@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from windlass.ops.registers import Version
     from windlass.ops.status import Overview, Seen, Standing
     from windlass.ops.steps import Changed, Claimed, Waited
-    from windlass.ops.survey import Brief, Survey
+    from windlass.ops.survey import Survey
     from windlass.ops.timeline import Event, View
     from windlass.project.claims import AsyncClaim, Claim
     from windlass.protocol.agents import Keeper
     from windlass.protocol.mail import Mail, Message
     from windlass.protocol.memory import Memory
     from windlass.protocol.steps import Definition, Git, Handoff, Status, Step, Transition
+    from windlass.protocol.survey import Brief
 
 __all__ = [
     "Applied",
@@ -65,13 +66,14 @@ _HOMES = {
     "windlass.ops.registers": ("Version",),
     "windlass.ops.status": ("Overview", "Seen", "Standing"),
     "windlass.ops.steps": ("Changed", "Claimed", "Waited"),
-    "windlass.ops.survey": ("Brief", "Survey"),
+    "windlass.ops.survey": ("Survey",),
     "windlass.ops.timeline": ("Event", "View"),
     "windlass.project.claims": ("AsyncClaim", "Claim"),
     "windlass.protocol.agents": ("Keeper",),
     "windlass.protocol.mail": ("Mail", "Message"),
     "windlass.protocol.memory": ("Memory",),
     "windlass.protocol.steps": ("Definition", "Git", "Handoff", "Status", "Step", "Transition"),
+    "windlass.protocol.survey": ("Brief",),
 }
 
 

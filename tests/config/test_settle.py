@@ -68,7 +68,8 @@ def test_the_plain_case_imports_nothing_heavy(repository: Path, home: Path) -> N
     loaded = done.stdout.split()
     assert not set(loaded) & HEAVY
     assert {m for m in loaded if m.startswith("windlass.")} <= {
-        f"windlass.{m}" for m in ("config", "config.places", "config.settings", "config.where", "config.who", "digest", "errors", "record")
+        f"windlass.{m}"
+        for m in ("config", "config.places", "config.settings", "config.where", "config.who", "digest", "errors", "jsons", "record")
     }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from windlass.ops.graph import Graph, arrange
-from windlass.ops.survey import Brief, Survey
+from windlass.ops.survey import Survey
 from windlass.protocol.steps import Status
+from windlass.protocol.survey import Brief
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

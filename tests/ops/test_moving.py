@@ -92,7 +92,7 @@ def check_arrived(before: dict[str, bytes], there: Place) -> None:
     """Everything that users see is there as it was, claims included; only epochs have grown."""
     after = content(there)
     for key, body in before.items():
-        if key.startswith((keys.PRESENCE, "clock/", keys.BOARD, keys.MARKER)):
+        if key.startswith((keys.PRESENCE, "clock/", keys.BOARD, keys.SURVEY, keys.MARKER)):
             continue
         assert key in after, f"{key} was lost"
         if key.startswith(keys.STEPS):
@@ -129,6 +129,14 @@ def check_left(place: Place, to: str = NEW) -> None:
 
 def moved(place: Place, there: Place, *, force: bool = False, **machine: str) -> Moving:
     return transfer(Side(place, OLD, **machine), Side(there, NEW, **machine), "demo", "mover", force=force)
+
+
+def test_caches_stay_behind() -> None:
+    place, there = busy(), Place()
+    for key in (keys.BOARD, keys.SURVEY):
+        place.write(key, b"what is known here")
+    moved(place, there)
+    assert {keys.BOARD, keys.SURVEY}.isdisjoint(there.keys())
 
 
 def test_a_project_arrives_whole_and_work_goes_on_there() -> None:

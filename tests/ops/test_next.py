@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.ops.interleave import Process
+from tests.ops.interleave import Process, outcome
 from tests.ops.planned import a_step, board, finish, finishing, plant, put, race, set_board, step, trips
-from tests.ops.world import DAY, HOUR, Agent, Between, Place, error_of
+from tests.ops.world import DAY, HOUR, Agent, Between, Place, error_of, stop_before
 
 from windlass import effects as fx
-from windlass.errors import AccessDenied, Fenced, NothingLeft, NothingReady, Unavailable, Unmet, UsageError
+from windlass.errors import AccessDenied, Damaged, Fenced, NothingLeft, NothingReady, Unavailable, Unmet, UsageError
 from windlass.ops import agents, plans, steps, work
 from windlass.ops.work import next_
 from windlass.protocol import keys
 from windlass.protocol.agents import MARGIN, Presence
 from windlass.protocol.board import SIZE, Board, Ready
-from windlass.protocol.codec import encode
+from windlass.protocol.codec import Fields, decode, encode
 from windlass.protocol.plans import Plan
 from windlass.protocol.steps import Definition, Status, Step
 from windlass.protocol.transitions import Held
 from windlass.testing.faults import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from windlass.effects import Op
     from windlass.ops.steps import Claimed
@@ -63,7 +65,7 @@ def test_it_costs_the_same_at_any_size(size: int) -> None:
     set_board(place, *ready, at=place.now - 60)
     ann = place.agent("ann").warm()
     assert ann.cost(next_(ann.actor)) == {"get": 2 + 2, "put": 2}, "board, step and its needs; the claim and the board"
-    place.pass_(2)
+    place.pass_(5)
     assert trips(ann, next_(ann.actor)) == 3
     assert ann.cost(next_(ann.actor)) == {"get": 2 + 2, "put": 1}, "the board was tidied a moment ago"
 
@@ -188,6 +190,20 @@ def test_a_claim_that_it_loses_leads_to_another(place: Place, ann: Agent, bob: A
     assert step(place, "a").worker == "bob"
 
 
+def test_who_lost_a_race_for_the_best_leaves_the_rest_of_them_to_the_others(place: Place) -> None:
+    drawn: Counter[str] = Counter()
+    for _ in range(60):
+        place = Place()
+        ann, bob = place.agent("ann").warm(), place.agent("bob").warm()
+        ready = [a_step("best1", priority=9), a_step("best2", priority=9), *(a_step(f"s{n:02}") for n in range(40))]
+        plant(place, ready)
+        set_board(place, *ready)
+        Between(ann, lambda bob=bob: [bob.do(steps.claim(bob.actor, f"best{n}")) for n in (1, 2)], key="steps/best", lands=False)  # type: ignore[misc]
+        drawn[take(ann)] += 1
+    assert len(drawn) > 15
+    assert max(drawn) < "s32", "among the best 32 that are left"
+
+
 def test_an_answer_that_is_lost_is_found(place: Place, ann: Agent) -> None:
     plant(place, [a_step("a")])
     set_board(place, a_step("a"))
@@ -245,9 +261,45 @@ def test_a_wrong_board_never_yields_a_wrong_claim_and_is_put_right(place: Place,
     for op in steps_:
         ann.do(work.after_change(ann.do(op)))
     assert sorted((take(ann), take(ann), take(ann))) == ["r1", "r2", "r3"]
-    place.pass_(2)
+    place.pass_(5)
     error_of(NothingReady, lambda: take(ann))
     assert board(place) == []
+
+
+ROWS: list[object] = [
+    [{"name": "a"}],
+    [{"name": "a", "priority": -3, "labels": ["x", "é"], "needs": ["b", "c.d"], "seq": 7}],
+    [{"name": "a"}, {"name": "b", "color": "red", "seq": 2}],
+    [{"name": "a", "priority": None, "labels": None, "needs": None, "seq": None}],
+    [{"name": "../a"}],
+    [{"name": "a", "needs": ["b/c"]}],
+    [{"name": "a."}],
+    [{}],
+    [{"name": 7}],
+    [{"name": "a", "seq": True}],
+    [{"name": "a", "seq": -1}],
+    [{"name": "a", "priority": 2**60}],
+    [{"name": "a", "priority": 1.5}],
+    [{"name": "a", "needs": [7]}],
+    [{"name": "a", "labels": "xy"}],
+    [7],
+    {},
+    "x",
+    None,
+]
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_a_board_is_read_in_one_way_whether_its_rows_are_plain_or_not(rows: object) -> None:
+    try:
+        slow: object = Fields({"ready": rows}).records("ready", Ready.load)
+    except ValueError:
+        slow = None
+    try:
+        fast: object = decode(Board, keys.BOARD, json.dumps({"format": 1, "kind": "board", "ready": rows}).encode()).ready
+    except Damaged:
+        fast = None
+    assert fast == slow
 
 
 def test_needs_that_the_board_does_not_know_are_read(place: Place, ann: Agent) -> None:
@@ -301,7 +353,7 @@ def test_what_changes_puts_steps_on_the_board(place: Place, ann: Agent, bob: Age
     plan = {"a": Definition(), "b": Definition(needs=("a",)), "c": Definition(needs=("a", "b"))}
     ann.do(plans.apply(ann.actor, Plan(steps=plan)))
     assert board(place) == ["a"]
-    place.pass_(2)
+    place.pass_(5)
     assert take(ann) == "a"
     assert board(place) == []
     ann.do(work.after_change(ann.do(steps.release(ann.actor, "a"))))
@@ -309,7 +361,7 @@ def test_what_changes_puts_steps_on_the_board(place: Place, ann: Agent, bob: Age
     take(ann)
     finish(ann, "a")
     assert board(place) == ["b"]
-    place.pass_(2)
+    place.pass_(5)
     take(ann)
     finish(ann, "b", Status.NEEDS_REVIEW)
     assert board(place) == []
@@ -327,6 +379,169 @@ def test_one_damaged_follower_does_not_hide_the_others(place: Place, ann: Agent)
     take(ann)
     finish(ann, "a")
     assert board(place) == ["c"]
+
+
+# More than the board holds
+
+
+def flat(size: int) -> Plan:
+    return Plan(steps={f"s{n:05}": Definition() for n in range(size)})
+
+
+def pull(agent: Agent, most: int, *, seconds: float = 0.2) -> Iterator[str]:
+    """Take and complete steps until none is left."""
+    for _ in range(most):
+        agent.place.pass_(seconds)
+        try:
+            name = take(agent, wait=50.0)
+        except NothingLeft:
+            return
+        finish(agent, name)
+        yield name
+
+
+@pytest.mark.parametrize("size", [600, 1600])
+def test_a_step_costs_the_same_where_many_more_are_ready_than_the_board_holds(size: int) -> None:
+    place = Place()
+    ann = place.agent("ann").warm()
+    ann.do(plans.apply(ann.actor, flat(size)))
+    ann.counting.reset()
+    taken = list(pull(ann, size + 1))
+    assert sorted(taken) == sorted(flat(size).steps)
+    counts = Counter((one.kind, one.key.split("/")[0]) for one in ann.counting.requests)
+    assert counts["get", "steps"] <= 3 * size + 20, "to be offered, to be claimed, to know that nothing is left"
+    assert counts["get", "board.json"] < 1.1 * size
+    assert counts["list", "steps"] < size / 256 + 3 * (1 + size / 1000) + 2
+    assert counts["put", "board.json"] < 0.4 * size, "every second or two"
+
+
+def test_where_more_is_ready_than_the_board_holds_it_says_where_the_rest_lies(place: Place, ann: Agent) -> None:
+    steps_ = {f"s{n:05}": Definition(priority=int(n in (5, 590))) for n in range(600)}
+    ann.do(plans.apply(ann.actor, Plan(steps=steps_)))
+    kept = decode(Board, keys.BOARD, place.body(keys.BOARD))
+    assert len(kept.ready) == SIZE
+    assert kept.rest == "s00511", "the first that found no room: the best two and 510 others did"
+
+
+def test_a_low_board_is_filled_by_one_page_and_not_by_a_look_at_everything(place: Place, ann: Agent) -> None:
+    ready = [a_step(f"s{n:05}") for n in range(1500)]
+    plant(place, ready)
+    put(place, keys.BOARD, Board(rest="s00300", at=place.now - 60, seq=1, write_id="w"))
+    assert ann.cost(next_(ann.actor)) == {"get": 3 + 256 + 1, "list": 1, "put": 3}, "the claim, the place to go on from and the board"
+    kept = decode(Board, keys.BOARD, place.body(keys.BOARD))
+    assert (len(kept.ready), kept.rest) == (256, "s00555.json")
+    assert {one.name for one in kept.ready} == {f"s{n:05}" for n in range(300, 556)}
+
+
+def rotten(place: Place, planner: Agent, size: int, *, free: set[int]) -> None:
+    """A board with so many offers of which others took all but a few, unseen by it."""
+    planner.do(plans.apply(planner.actor, flat(size)))
+    plant(place, [a_step(f"s{n:05}", status=DONE) for n in range(size) if n not in free])
+
+
+def test_after_one_stale_offer_the_listing_tells_which_ones_are_not(place: Place, ann: Agent, bob: Agent) -> None:
+    rotten(place, bob, 400, free={7, 350})
+    asked = ann.cost(next_(ann.actor))
+    assert asked == {"get": 1 + 1 + 1, "list": 1, "put": 1}, "the board, an offer, the listing, another offer, its claim"
+    assert [step(place, f"s{n:05}").worker for n in (7, 350)].count("ann") == 1
+
+
+def test_a_step_that_changed_and_is_still_to_be_had_is_found_though_the_listing_shows_another_version(place: Place, ann: Agent) -> None:
+    rotten(place, ann, 400, free={7})
+    plant(place, [a_step("s00007", priority=3)])
+    assert take(ann) == "s00007"
+
+
+def test_a_step_that_changed_is_offered_again_by_who_fills_the_board(place: Place, ann: Agent, bob: Agent) -> None:
+    rotten(place, bob, 700, free={7, *range(512, 700)})
+    plant(place, [a_step("s00007")])
+    assert take(ann) != "s00007", "what did not change comes first"
+    assert "s00007" in board(place)
+    assert len(board(place)) > 100
+    assert not {f"s{n:05}" for n in range(8, 500)} & set(board(place))
+
+
+def test_of_many_who_find_the_board_rotten_one_tidies_it_up(place: Place, bob: Agent) -> None:
+    rotten(place, bob, 500, free={*range(490, 500)})
+    place.pass_(60)
+    team = [place.agent(f"a{n}").warm() for n in range(8)]
+    for one in team:
+        one.counting.reset()
+    dice = random.Random(3)
+    taken = race(place, [(one, next_(one.actor)) for one in team], lambda: 0.02 + 0.02 * dice.random())
+    assert len({claimed.step.name for claimed in taken}) == 8
+    reads = sorted(one.counting.counts()["get"] for one in team)
+    assert reads[-1] > 256, "one"
+    assert reads[-2] < 50, "not another"
+
+
+def test_a_listing_without_versions_is_asked_once(place: Place, ann: Agent, bob: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    rotten(place, bob, 400, free={7, 350})
+    real = place.store.list
+
+    def without(*asked: Any, **more: Any) -> fx.Page:
+        page = real(*asked, **more)
+        return page.but(entries=tuple(one.but(version="") for one in page.entries))
+
+    monkeypatch.setattr(place.store, "list", without)
+    assert take(ann) in ("s00007", "s00350")
+    ann.counting.reset()
+    assert take(ann) in ("s00007", "s00350")
+    assert not ann.counting.counts().get("list")
+
+
+def test_of_many_who_find_the_board_low_one_reads_on(place: Place) -> None:
+    plant(place, [a_step(f"s{n:03}") for n in range(300)])
+    put(place, keys.BOARD, Board(rest="", at=place.now - 60, seq=1, write_id="w"))
+    dice, team = random.Random(3), [place.agent(f"a{n}").warm() for n in range(10)]
+    for one in team:
+        one.counting.reset()
+    done = race(place, [(one, next_(one.actor, wait=60.0)) for one in team], lambda: dice.uniform(0.4, 0.5))
+    assert len({claimed.step.name for claimed in done}) == 10
+    reads = Counter(one.key for agent in team for one in agent.counting.requests if one.kind == "get" and one.key.startswith("steps/"))
+    assert sum(reads.values()) < 300 + 10 * 5
+
+
+@pytest.mark.parametrize("request_", range(0, 40, 1))
+def test_who_is_killed_while_it_fills_the_board_hides_no_step(place: Place, ann: Agent, bob: Agent, request_: int) -> None:
+    ready = [a_step(f"s{n:03}") for n in range(25)]
+    plant(place, ready)
+    put(place, keys.BOARD, Board(rest="", at=place.now - 60, seq=1, write_id="w"))
+    stop_before(next_(ann.actor), ann, request_)
+    held = [one.name for one in ready if step(place, one.name).status is not GO]
+    left = [take(bob) for _ in range(25 - len(held))]
+    assert sorted(left + held) == sorted(one.name for one in ready)
+
+
+def test_a_claim_that_was_won_is_told_whatever_becomes_of_the_board(place: Place, ann: Agent) -> None:
+    plant(place, [a_step(f"s{n}") for n in range(9)])
+    put(place, keys.BOARD, Board(ready=(Ready(name="s1"),), rest="s2", at=place.now - 60, seq=1, write_id="w"))
+    ann.spoil(AccessDenied("expired"), kind="list", forever=True)
+    assert take(ann) == "s1"
+
+
+def test_each_agent_goes_its_own_way_over_a_long_board(place: Place) -> None:
+    ready = [a_step(f"s{n:03}") for n in range(400)]
+    plant(place, ready)
+    set_board(place, *ready, at=place.now)
+    team = [place.agent("ann"), place.agent("bob")]
+    ways: list[list[int]] = [[], []]
+    for _ in range(20):
+        for agent, way in zip(team, ways, strict=True):
+            way.append(int(take(agent)[1:]))
+    for way in ways:
+        assert [(b - a) % 400 for a, b in pairwise(way)].count(1) >= 17, "one after the other, but where the other was before"
+
+
+@pytest.mark.parametrize(
+    "note", [b"", b"[]", b'{"last":7,"gone":[]}', b'{"last":"s1","gone":{"s1":"x","s2":true}}', b"{", b'{"gone":{"s1":1e99}}']
+)
+def test_an_odd_memory_of_the_way_is_none(place: Place, ann: Agent, note: bytes) -> None:
+    ready = [a_step("s1"), a_step("s2")]
+    plant(place, ready)
+    set_board(place, *ready)
+    ann.hints.remember("trail:ann", note)
+    assert sorted((take(ann), take(ann))) == ["s1", "s2"]
 
 
 # Where nothing is ready
@@ -362,6 +577,59 @@ def test_what_others_are_at_does_not_help_what_is_stuck(place: Place, ann: Agent
     plant(place, [a_step("a", status=Status.FAILED, labels=("x",)), a_step("b", "a", labels=("x",)), a_step("c", agent="bob")])
     error_of(Unmet, lambda: take(ann, labels=["x"], wait=60.0))
     assert ann.slept == 0, "no waiting for what cannot come"
+
+
+def over(place: Place, ann: Agent, count: int = 40) -> None:
+    """A project that is finished, and somebody has seen it."""
+    plant(place, [a_step(f"s{n:02}", status=DONE if n % 4 else Status.CANCELLED) for n in range(count)])
+    error_of(NothingLeft, lambda: take(ann))
+
+
+def test_that_nothing_is_left_is_known_from_a_listing(place: Place, ann: Agent, bob: Agent) -> None:
+    over(place, ann)
+    first = error_of(NothingLeft, lambda: take(ann))
+    assert bob.cost(next_(bob.actor)) == {"get": 1, "list": 1}, "the board and the steps' versions, on a machine that never looked"
+    assert error_of(NothingLeft, lambda: take(bob)).details == first.details == {"counts": {"complete": 30, "cancelled": 10}}
+
+
+@pytest.mark.parametrize("how", ["reopened", "added"])
+def test_a_step_that_came_since_is_found_though_the_board_says_nothing_is_left(place: Place, ann: Agent, bob: Agent, how: str) -> None:
+    over(place, ann)
+    if how == "added":
+        plant(place, [a_step("new")])  # and its planner was killed before it wrote the board
+    else:
+        ann.do(steps.reopen(ann.actor, "s07"))
+    assert take(bob) == {"added": "new", "reopened": "s07"}[how]
+
+
+def test_a_step_reopened_while_somebody_looks_is_not_over(place: Place, ann: Agent, bob: Agent) -> None:
+    plant(place, [a_step(f"s{n:02}", status=DONE) for n in range(40)])
+    lists = [0]
+    listing = place.store.list
+
+    def slowly(prefix: str, after: str, limit: int) -> fx.Page:
+        lists[0] += prefix == keys.STEPS
+        found = listing(prefix, after, limit)
+        if lists[0] == 2:
+            lists[0] += 1
+            bob.do(steps.reopen(bob.actor, "s07"))
+        return found
+
+    place.store.list = slowly  # type: ignore[method-assign,assignment]
+    error_of(NothingLeft, lambda: take(ann))
+    assert take(bob) == "s07"
+
+
+def test_of_many_who_wait_one_looks_at_everything(place: Place, bob: Agent) -> None:
+    plant(place, [a_step("a", agent="bob", lease=9 * HOUR), *(a_step(f"b{n}", "a") for n in range(50))])
+    put(place, keys.presence("bob", 1), Presence(agent="bob"))
+    set_board(place, a_step("a"))
+    dice, team = random.Random(1), [place.agent(f"a{n}").warm() for n in range(20)]
+    for one in team:
+        one.counting.reset()
+    race(place, [(one, outcome(next_(one.actor, wait=12.0))) for one in team], lambda: dice.uniform(0.01, 0.06))
+    listed = [one for agent in team for one in agent.counting.requests if one.key == keys.STEPS]
+    assert 20 < len(listed) < 20 + 8, "each at the end of its wait; before that one in a few seconds"
 
 
 def test_a_damaged_step_is_not_nothing_left(place: Place, ann: Agent) -> None:

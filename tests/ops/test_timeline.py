@@ -274,7 +274,7 @@ def test_what_happens_before_the_first_poll_is_told_too(place: Place, ann: Agent
 def test_following_waits(place: Place, ann: Agent) -> None:
     eve = Follower(place.agent("eve"))
     eve.poll()
-    sleep, left = eve.agent._sleep, [20]
+    sleep, left = eve.agent._sleep, [2 * 20]  # a poll sleeps twice: what may end early comes second
 
     def sleeping(seconds: float) -> None:
         sleep(seconds)

@@ -10,8 +10,8 @@ from tests.ops.planned import a_step, finish, plant
 from tests.ops.world import DAY, HOUR, Agent, Place, error_of
 
 from windlass import effects as fx
-from windlass.errors import TimedOut
-from windlass.ops import steps, waiting
+from windlass.errors import NothingReady, TimedOut
+from windlass.ops import steps, waiting, work
 from windlass.ops.waiting import FIRST, MOST, SHARE, Pace
 from windlass.protocol import keys
 
@@ -67,6 +67,35 @@ def test_a_clock_that_jumps_counts_as_the_sleep_alone(place: Place, ann: Agent, 
 def test_a_sleep_that_ends_early_is_counted_as_it_was(place: Place, ann: Agent) -> None:
     ann.world._sleep = lambda seconds: place.pass_(seconds / 2)
     assert ann.do(waiting.pause(Pace(waited=100.0, last=place.now), None)).waited == pytest.approx(102.5)
+
+
+def test_a_pause_of_at_least_so_long_can_be_cut_short_only_afterwards(ann: Agent) -> None:
+    asked: list[fx.Sleep] = []
+    ann.world.perform = lambda effect: asked.append(effect) if isinstance(effect, fx.Sleep) else ann.place.now  # type: ignore[method-assign]
+    ann.do(waiting.pause(Pace(waited=100.0, last=ann.place.now), None, until=("a", "b/"), least=0.5))
+    ann.do(waiting.pause(Pace(waited=0.0, last=ann.place.now), 0.1, until=("a",), least=0.5))
+    assert asked == [
+        fx.Sleep(seconds=0.5),
+        fx.Sleep(seconds=4.5, until=("a", "b/")),
+        fx.Sleep(seconds=0.1),
+        fx.Sleep(seconds=0.0, until=("a",)),
+    ]
+
+
+def test_a_board_that_changes_all_the_time_keeps_nobody_busy_who_waits_for_work(place: Place, ann: Agent) -> None:
+    plant(place, [a_step("a", agent="bob"), a_step("b", "a")])
+    asked: list[fx.Sleep] = []
+    perform = ann.world.perform
+
+    def noting(effect: fx.Effect) -> Any:
+        if isinstance(effect, fx.Sleep):
+            asked.append(effect)
+        return perform(effect)
+
+    ann.world.perform = noting  # type: ignore[method-assign]
+    error_of(NothingReady, lambda: ann.do(work.next_(ann.actor, wait=20.0)))
+    assert [one for one in asked if one.until] == asked[1::2], "every other one may end early"
+    assert asked[0] == fx.Sleep(seconds=FIRST)
 
 
 def waits(agent: Agent, *names: str, **more: Any) -> Any:

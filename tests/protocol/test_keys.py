@@ -149,6 +149,13 @@ def test_what_is_no_name_is_refused(name: str) -> None:
         assert "\n" not in told.value.message
 
 
+@example(some={"a"}, odd={"b\nc"})
+@given(some=st.sets(names, max_size=5), odd=st.sets(st.sampled_from(HOSTILE) | st.text(EDGE + "._-\n", max_size=3), max_size=2))
+def test_many_names_are_judged_as_each_of_them(some: set[str], odd: set[str]) -> None:
+    assert keys.are_names(some)
+    assert keys.are_names(some | odd) == all(map(keys.is_name, some | odd))
+
+
 @pytest.mark.parametrize("key", [*HOSTILE, "a..b", "a.-b", "a._b", "a.b/c", ".".join(["abc"] * 129)])
 def test_what_is_no_memory_key_is_refused(key: str) -> None:
     for build in (keys.memory, lambda k: keys.memory_version(k, 1)):

@@ -24,13 +24,14 @@ with atheris.instrument_imports(include=["windlass"]):
     from windlass.protocol.plans import build, exported
     from windlass.protocol.project import Marker
     from windlass.protocol.steps import Step
+    from windlass.protocol.survey import Snapshot
     from windlass.stores import answers, location, names, registry
     from windlass.surfaces.present import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KINDS = (Marker, Board, Agent, Presence, Clock, Step, Memory, Message, Segment, Cursor, Ack, Sent)
+KINDS = (Marker, Board, Agent, Presence, Clock, Step, Memory, Message, Segment, Cursor, Ack, Sent, Snapshot)
 """In the order of `fuzz_world.KINDS`: the first byte of an input chooses."""
 PLACE = location.Location(url="s3://bucket/p", bucket="bucket", prefix="p")
 

@@ -106,6 +106,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("status",),
     ),
     "agents": (("agents",), ("status",), ("log", "--all"), ("send", "bob", "x"), ("receipts", "_broadcast:0")),
+    "survey.json": (("status",), ("step", "list"), ("plan", "graph"), ("plan", "export"), ("next",), ("whoami",)),
     "board.json": (("next",), ("claim", "free"), ("complete", "held"), ("step", "cancel", "free")),
 }
 """A few commands that read what lies in a folder."""

@@ -18,6 +18,7 @@ from tests.test_json_doc import ERRORS, Reader
 from windlass.drivers import sync
 from windlass.effects import Object
 from windlass.errors import Damaged, FormatTooNew
+from windlass.ops import survey
 from windlass.ops.agents import Clock
 from windlass.protocol.agents import Agent, Presence
 from windlass.protocol.board import Board
@@ -26,6 +27,7 @@ from windlass.protocol.mail import Ack, Cursor, Message, Segment, Sent
 from windlass.protocol.memory import Memory
 from windlass.protocol.project import Marker
 from windlass.protocol.steps import Step
+from windlass.protocol.survey import Snapshot
 from windlass.stores import registry
 from windlass.stores.memory import MemoryStore
 from windlass.surfaces.cli import main
@@ -56,10 +58,11 @@ KINDS: dict[str, type[Document]] = {
     "cursors/": Cursor,
     "acks/": Ack,
     "sent/": Sent,
+    "survey.json": Snapshot,
 }
 """What lies under a key that starts like this."""
-REWRITTEN = ("board.json", "presence/", "clock/")
-"""A cache, and what its one writer overwrites without looking."""
+REWRITTEN = ("board.json", "survey.json", "presence/", "clock/")
+"""Caches, and what its one writer overwrites without looking."""
 AGENT = "ann"
 NOW = 1_800_000_000.0
 """When the worlds here begin, in seconds since 1970."""
@@ -124,7 +127,10 @@ def alarm(seconds: float, error: BaseException) -> Iterator[None]:
 
 @contextlib.contextmanager
 def swift(patience: int = 40) -> Iterator[None]:
-    """Waiting moves time instead of spending it, for every session that opens here; after so many waits comes Ctrl-C."""
+    """Waiting moves time instead of spending it, for every session that opens here; after so many waits comes Ctrl-C.
+
+    Looks read and write their snapshot, however few steps there are.
+    """
     usual = sync.World.__init__.__defaults__
     assert usual is not None
     now, waits = NOW, 0
@@ -137,11 +143,14 @@ def swift(patience: int = 40) -> Iterator[None]:
         if waits % patience == 0:
             raise KeyboardInterrupt
 
+    few = survey.MANY, survey.NEWS
     sync.World.__init__.__defaults__ = (usual[0], sleep, lambda: now)
+    survey.MANY = survey.NEWS = 1
     try:
         yield
     finally:
         sync.World.__init__.__defaults__ = usual
+        survey.MANY, survey.NEWS = few
 
 
 def command(argv: tuple[str, ...], *, tty: bool = False, stdin: bytes = b"") -> Result:
@@ -329,6 +338,7 @@ def small(world: World) -> World:
     world.ok("ack", "ann:1")
     world.ok("ack", "_broadcast:0")
     world.ok("beat", agent="cat")
+    world.ok("status")
     world.store.put("demo/clock/0123456789abcdef.json", b'{"format":1,"kind":"clock","write_id":"a","seq":0}', _always())
     world.save()
     return world

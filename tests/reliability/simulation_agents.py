@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from tests.reliability.simulation_checks import Call, Ledger
 
-    from windlass.ops.survey import Brief, Survey
+    from windlass.ops.survey import Survey
     from windlass.protocol.steps import Step
+    from windlass.protocol.survey import Brief
     from windlass.testing.simulate import Machine, Process, Simulation, Task
 
 COUNTERS = ("hits", "hits", "hits", "count.a")

@@ -155,7 +155,7 @@ class Ledger(Watch):
         if kind == "presence":
             self._sign(key, after.modified)
             return
-        if kind in ("clock", "board.json"):
+        if kind in ("clock", "board.json", "survey.json"):
             return
         new = json.loads(after.body)
         old = self.docs.get(key)

@@ -84,7 +84,7 @@ def test_processes_say_the_same_of_a_hostile_store(world: World, tmp_path: Path)
 
 @pytest.mark.parametrize("why", TORN)
 def test_no_torn_document_is_a_traceback_or_overwritten(world: World, why: str) -> None:
-    for key in ("steps/held.json", "memory/design/api.json", "mail/ann/0000000001.json", "agents/bob.json", "board.json"):
+    for key in ("steps/held.json", "memory/design/api.json", "mail/ann/0000000001.json", "agents/bob.json", "board.json", "survey.json"):
         assert is_damaged(key, TORN[why])
         try_all(world, {key: TORN[why]}, needed(key), "--json")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
+import resource
 import signal
 import socket
 import subprocess
@@ -156,6 +159,21 @@ def test_a_server_that_is_gone_drops_the_connection(server: Server, client: Clie
 def test_what_is_no_http_drops_the_connection(server: Server, client: Client) -> None:
     assert client.ask(b"EHLO there\r\n\r\n") == b""
     assert not server.seen
+
+
+def test_a_process_with_more_than_a_thousand_open_files_is_served(new_client: Callable[..., Client]) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2048:
+        pytest.skip("this system lets nobody open so many")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    try:
+        with contextlib.ExitStack() as files:
+            for _ in range(1100):
+                files.enter_context(open(os.devnull, "rb"))
+            client = new_client()
+            assert [client.ask(GET, len(OK)) for _ in range(3)] == [OK] * 3
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_many_clients_get_each_its_own_answers(server: Server, new_client: Callable[..., Client]) -> None:

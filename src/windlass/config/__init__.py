@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from windlass.config.settings import Settings, settle
 
 TYPE_CHECKING = False
@@ -51,6 +53,6 @@ _LATER = {"find_file": "files", "trust": "files", "network_hint": "sandbox", "sa
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_LATER.get(name, 'places')}"), name)
+    module = f"{__name__}.{_LATER.get(name, 'places')}"
+    __import__(module)
+    return getattr(sys.modules[module], name)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from itertools import count
 
+from windlass import jsons
 from windlass.digest import sha256_hex
 from windlass.errors import UsageError, WindlassError
 
@@ -70,7 +70,7 @@ def read_private(path: str) -> dict[str, Any] | None:
         facts = os.fstat(fd)
         if facts.st_uid != os.geteuid() or facts.st_mode & 0o170000 != 0o100000:
             return None
-        found = json.loads(os.read(fd, _MOST))
+        found = jsons.loads(os.read(fd, _MOST).decode())
     except (OSError, ValueError, RecursionError):
         return None
     finally:
@@ -80,6 +80,8 @@ def read_private(path: str) -> dict[str, Any] | None:
 
 def write_private(path: str, value: Mapping[str, Any]) -> None:
     """Replace a small JSON file whole: mode 600, folders made with mode 700. Raises WindlassError."""
+    import json
+
     try:
         make_private(os.path.dirname(path))
         replace_file(path, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n", 0o600)
@@ -236,8 +238,8 @@ def machine_seed() -> str:
     """What tells this machine from others: /etc/machine-id, else the host name."""
     for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
         try:
-            with open(path, encoding="ascii") as file:
-                found = file.read(64).strip()
+            with open(path, "rb") as file:
+                found = file.read(64).decode("ascii").strip()
         except (OSError, ValueError):
             continue
         if found:

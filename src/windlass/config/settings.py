@@ -140,7 +140,7 @@ def _file(folder: str, repository: where.Repository | None, env: Mapping[str, st
         if os.path.lexists(f"{place}/{where.CONFIG_NAME}"):
             from windlass.config.files import read_file
 
-            return read_file(f"{place}/{where.CONFIG_NAME}")
+            return read_file(f"{place}/{where.CONFIG_NAME}", places.cache_dir(env))
     return None
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
 
+    from windlass.drivers.notice import Notice
     from windlass.drivers.sync import World
 
     T = TypeVar("T")
@@ -28,14 +29,8 @@ class _Stopped(Exception):
 async def perform(effect: fx.Effect, world: World, stop: asyncio.Event | None = None) -> Any:
     """Carry out one effect; a pause ends where `stop` is set. Raises what it raises."""
     if isinstance(effect, fx.Sleep):
-        if stop is None:
-            await asyncio.sleep(effect.seconds)
-            return None
-        try:
-            await asyncio.wait_for(stop.wait(), effect.seconds)
-        except TimeoutError:
-            return None
-        raise _Stopped
+        await _sleep(effect.seconds, stop)
+        return None
     if isinstance(effect, fx.Gather):
         return list(await asyncio.gather(*(perform(one, world) for one in effect.effects), return_exceptions=True))
     if isinstance(effect, _REQUESTS):
@@ -43,13 +38,64 @@ async def perform(effect: fx.Effect, world: World, stop: asyncio.Event | None = 
     return world.perform(effect)
 
 
+async def _sleep(seconds: float, stop: asyncio.Event | None) -> None:
+    if stop is None:
+        await asyncio.sleep(seconds)
+        return
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
+    raise _Stopped
+
+
+async def _pause(effect: fx.Sleep, notice: Notice, world: World, stop: asyncio.Event | None) -> None:
+    """As `Notice.pause`, on the event loop."""
+    from windlass.drivers.notice import SETTLE
+
+    loop = asyncio.get_running_loop()
+    if await loop.run_in_executor(world.pool(), notice.set_up, effect.until):
+        return
+    until = loop.time() + effect.seconds
+    while (left := until - loop.time()) > 0:
+        if not await _told(notice.fileno(), left, stop) or notice.changed():
+            return
+        await _sleep(min(SETTLE, left), stop)
+
+
+async def _told(file: int, seconds: float, stop: asyncio.Event | None) -> bool:
+    """Whether the file (-1: none) becomes readable within so many seconds."""
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    try:
+        loop.add_reader(file, told.set)
+    except (NotImplementedError, ValueError, OSError):  # a loop that watches no files, or no file
+        await _sleep(seconds, stop)
+        return False
+    waiting = [asyncio.ensure_future(event.wait()) for event in (told, stop) if event is not None]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        loop.remove_reader(file)
+        for one in waiting:
+            one.cancel()
+    if stop is not None and stop.is_set():
+        raise _Stopped
+    return told.is_set()
+
+
 async def run(op: fx.Op[T], world: World, stop: asyncio.Event | None = None) -> T:
     """Drive an operation to its end. Raises what it raises; a cancelled write may still land."""
+    notice: Notice | None = None
     try:
         effect = next(op)
         while True:
             try:
-                result = await perform(effect, world, stop)
+                if isinstance(effect, fx.Sleep) and effect.until and (notice := notice or world.notice()) is not None:
+                    await _pause(effect, notice, world, stop)
+                    result = None
+                else:
+                    result = await perform(effect, world, stop)
             except _Stopped:
                 raise
             except Exception as error:
@@ -61,6 +107,8 @@ async def run(op: fx.Op[T], world: World, stop: asyncio.Event | None = None) -> 
         return value
     finally:
         op.close()
+        if notice is not None:
+            notice.close()
 
 
 async def settle(op: fx.Op[T], world: World, undo: Callable[[T], fx.Op[object]] | None = None) -> T:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from itertools import count
 
+from windlass import jsons
 from windlass.digest import sha256_hex
 
 LARGEST = 8 * 1024 * 1024
@@ -67,7 +67,7 @@ class FileHints:
 
     def _head(self, name: str, body: bytes) -> bytes:
         told = [self._scope, name, len(body), sha256_hex(body)]
-        return _MAGIC + json.dumps(told).encode() + b"\n"
+        return _MAGIC + jsons.dumps(told).encode() + b"\n"
 
     def recall(self, name: str) -> bytes | None:
         """What was remembered last under this name, or None where anything about it is odd."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from windlass import effects as fx
+from windlass import jsons
 from windlass.errors import Fenced, WindlassError
 from windlass.ops import registers
 from windlass.protocol import keys
@@ -331,9 +330,9 @@ def _note(actor: Actor, me: Me) -> Op[None]:
         "own_modified": me.own_modified,
         "short": dict(me.short),
     }
-    yield from fx.remember(_name(actor), json.dumps(note).encode())
+    yield from fx.remember(_name(actor), jsons.dumps(note).encode())
     if me.own_modified:  # for those who look from this machine, whoever they are
-        yield from fx.remember("clock", json.dumps({"own_modified": me.own_modified, "seen_at": me.seen_at}).encode())
+        yield from fx.remember("clock", jsons.dumps({"own_modified": me.own_modified, "seen_at": me.seen_at}).encode())
 
 
 def _forget(actor: Actor) -> Op[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from windlass import effects as fx
+from windlass.digest import sha256_hex
 from windlass.errors import Damaged, FormatTooNew, PutRefused, WindlassError
 from windlass.ops import registers
 from windlass.protocol import keys, transitions
@@ -12,14 +13,20 @@ from windlass.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from windlass.effects import Op
     from windlass.ops.registers import Version
-    from windlass.ops.survey import Brief
+    from windlass.protocol.survey import Brief
 
-TRIES = 4
+TRIES = 6
 """Times that a change of the board is tried; then it is left to whoever finds it wrong."""
+PAGE = 256
+"""Steps that are looked at when the board runs low and more are ready than found room on it."""
+MARK = 8
+"""Characters of a version that the board holds."""
+LOW = 128
+"""Steps on the board, at most, when it runs low."""
 
 
 class Look(Record):
@@ -32,10 +39,19 @@ class Look(Record):
 
 def look() -> Op[Look]:
     """Read the board. A damaged one counts as empty and is replaced, since it is only a cache. Raises StoreError."""
+    found = yield from look_again(None)
+    assert found is not None
+    return found
+
+
+def look_again(known: str | None) -> Op[Look | None]:
+    """The board as it is now; None where it still has the `known` version. Raises StoreError."""
     try:
-        found = yield from fx.read(keys.BOARD)
+        found = yield from fx.get(keys.BOARD, known)
     except Damaged:  # no store reads it, so nobody knows its version
         return Look(board=Board(), version=None, sealed=True)
+    if isinstance(found, fx.Unchanged):
+        return None
     if found is None:
         return Look(board=Board(), version=None)
     try:
@@ -46,13 +62,29 @@ def look() -> Op[Look]:
     return Look(board=entry.doc, version=entry.version)
 
 
-def replacement(seen: Look, add: Sequence[Ready], remove: Sequence[str]) -> Op[fx.Put | None]:
-    """The write that changes the board as it was seen; None where there is nothing to change."""
-    changed = seen.board.changed(add, remove, (yield from fx.now()))
+def replacement(seen: Look, add: Iterable[Ready], remove: Iterable[str], **fields: object) -> Op[tuple[fx.Put, Look] | None]:
+    """The write that changes the board as it was seen, and these fields of it, and the board then; None where nothing changes."""
+    at = yield from fx.now()
+    changed = seen.board.changed(add, remove, at)
+    if fields:
+        changed = changed.but(at=at, **fields)
     if seen.sealed or changed is seen.board:
         return None
     fresh = changed.but(write_id=(yield from fx.new_id()), seq=seen.board.seq + 1)
-    return registers.attempt(keys.BOARD, fresh, seen.version)
+    return registers.attempt(keys.BOARD, fresh, seen.version), Look(board=fresh, version=None)
+
+
+def change(seen: Look, add: Iterable[Ready], remove: Iterable[str], **fields: object) -> Op[Look | None]:
+    """Change the board if it still is as it was seen, in one attempt; the board then, None where that failed."""
+    try:
+        made = yield from replacement(seen, add, remove, **fields)
+    except WindlassError:  # too large
+        return None
+    if made is None:
+        return seen
+    put, then = made
+    (answer,) = yield from fx.gather([put])
+    return None if isinstance(answer, Exception) else then.but(version=str(answer))
 
 
 def put_on_board(add: Iterable[Ready], remove: Iterable[str], seen: Look | None = None) -> Op[str | None]:
@@ -61,12 +93,12 @@ def put_on_board(add: Iterable[Ready], remove: Iterable[str], seen: Look | None 
     try:
         for again in range(TRIES):
             if again:
-                yield from fx.sleep((yield from fx.pick(50 * again)) / 1000)
+                yield from fx.sleep((yield from fx.pick(50 << again)) / 1000)
             seen = seen or (yield from look())
-            put = yield from replacement(seen, add, remove)
-            if put is None:
+            made = yield from replacement(seen, add, remove)
+            if made is None:
                 return seen.version
-            (answer,) = yield from fx.gather([put])
+            (answer,) = yield from fx.gather([made[0]])
             if not isinstance(answer, Exception):
                 return str(answer)
             if not isinstance(answer, PutRefused):
@@ -77,9 +109,14 @@ def put_on_board(add: Iterable[Ready], remove: Iterable[str], seen: Look | None 
     return None
 
 
-def offer(step: Step | Brief) -> Ready:
-    """A step as the board holds it."""
-    return Ready(name=step.name, priority=step.priority, labels=step.labels, needs=step.needs, seq=step.seq)
+def offer(step: Step | Brief, version: str = "") -> Ready:
+    """A step as the board holds it; `version`: of its object, where that is known."""
+    return Ready(name=step.name, priority=step.priority, labels=step.labels, needs=step.needs, seq=step.seq, mark=mark(version))
+
+
+def mark(version: str) -> str:
+    """As much of a version as tells it from others. Where two look alike, a step is read in vain."""
+    return version[-MARK:]
 
 
 def read_steps(names: Sequence[str]) -> Op[dict[str, Version[Step] | None]]:
@@ -101,20 +138,58 @@ def documents(found: dict[str, Version[Step] | None]) -> dict[str, Step | None]:
     return {name: entry.doc if entry else None for name, entry in found.items()}
 
 
+def refill(seen: Look, remove: Sequence[str], doubtful: Sequence[str]) -> Op[bool]:
+    """Look at the next steps that found no room on the board, and at those that changed since they did, and put the ready ones
+    there; whether that came about.
+
+    They are taken off the rest before they are read, so that of many who find the board low one reads them. Where that
+    one is killed meanwhile, they are found again by whoever looks at everything. Raises StoreError.
+    """
+    assert seen.board.rest is not None
+    page = yield from fx.page(keys.STEPS, keys.STEPS + seen.board.rest, PAGE)
+    then: Look | None = yield from change(seen, [], [*remove, *doubtful], rest=page.more and page.more[len(keys.STEPS) :])
+    if then is None or then is seen:
+        return False
+    shown = {one.name for one in seen.board.ready}
+    names = [name for entry in page.entries if (name := keys.parse_step(entry.key)) and name not in shown]
+    for some in filter(None, (names, doubtful)):  # these later: few of them can still be had, and others wait
+        found = yield from read_steps(some)
+        yield from put_on_board((yield from _offers(found, documents(found))), [], then)
+        then = None
+    return True
+
+
+def _offers(read: Mapping[str, Version[Step] | None], found: Mapping[str, Step | None]) -> Op[list[Ready]]:
+    """Those that are ready of some steps just `read`; their needs are read where they are not `found` yet. Raises StoreError."""
+    pending = [one for one in found.values() if one is not None and one.status is Status.PENDING]
+    needs = sorted({need for one in pending for need in one.needs} - found.keys())
+    met = documents((yield from read_steps(needs))) | dict(found)
+    ready = [one for one in pending if not transitions.unmet(one, {need: met.get(need) for need in one.needs})]
+    return [offer(one, entry.version if (entry := read.get(one.name)) else "") for one in ready]
+
+
+def listing() -> Op[str]:
+    """A digest of the names and versions of all steps, by LIST alone: equal ones mean that no step changed. Raises StoreError."""
+    rows: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = yield from fx.page(keys.STEPS, after)
+        rows += [f"{one.key} {one.version or f'{one.modified:.9f}/{one.size}'}" for one in page.entries]
+        after = page.more
+    return sha256_hex("\n".join(rows).encode())
+
+
 def after_finish(step: Step) -> Op[None]:
     """Put on the board what a complete step made ready; best effort."""
     if not step.needed_by:
         return
     try:
-        waiting = documents((yield from read_steps(step.needed_by[:SIZE])))
-        pending = [one for one in waiting.values() if one is not None and one.status is Status.PENDING]
-        needs = sorted({need for one in pending for need in one.needs} - {step.name})
-        met = documents((yield from read_steps(needs))) | {step.name: step}
+        found = yield from read_steps(step.needed_by[:SIZE])
+        ready = yield from _offers(found, documents(found) | {step.name: step})
     except WindlassError:
         return
-    ready = [one for one in pending if not transitions.unmet(one, {need: met.get(need) for need in one.needs})]
     if ready:
-        yield from put_on_board([offer(one) for one in ready], [step.name])
+        yield from put_on_board(ready, [step.name])
 
 
 def reoffer(step: Step) -> Op[None]:

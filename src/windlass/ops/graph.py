@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from windlass.effects import Op
-    from windlass.ops.survey import Brief, Survey
+    from windlass.ops.survey import Survey
+    from windlass.protocol.survey import Brief
 
 MOST_CIRCLES = 10
 

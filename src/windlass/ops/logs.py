@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from windlass import effects as fx
 from windlass.errors import Damaged, Indeterminate, Moved, PutRefused, PutUnclear, StoreError, Unavailable, WindlassError
-from windlass.ops.registers import RESEND, create
+from windlass.ops.registers import RESEND, back_off
 from windlass.protocol import keys
-from windlass.protocol.codec import decode, encode, parse
+from windlass.protocol.codec import decode, document, encode, parse
 from windlass.protocol.mail import SEGMENT, SEGMENT_BYTES, Mail, Message, Segment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from windlass.effects import Op
 
 READ_AHEAD = 64
-"""Slots asked for at once by a reader that found something."""
+"""Slots asked for at once, at most, by a reader that finds more and more."""
+NEAR = 256
+"""Slots behind a taken one among which the end is looked for by one LIST."""
+FAR = 512
+"""Slots before the end to which a search by reads goes before a LIST finds it."""
+COPIED = 4
+"""Segments read slot by slot at once."""
 
 
 def hint(mailbox: str) -> Op[int]:
@@ -30,8 +36,11 @@ def _keep(mailbox: str, tail: int) -> Op[None]:
     yield from fx.remember("tail:" + mailbox, str(tail).encode())
 
 
-def tail(mailbox: str, start: int = 0) -> Op[int]:
-    """The first slot that is absent, found by reads: galloping up from `start`, or from 0 where `start` is beyond the end."""
+def tail(mailbox: str, start: int = 0, within: int = 0) -> Op[int]:
+    """The first slot that is absent, found by reads: galloping up from `start`, or from 0 where `start` is beyond the end.
+
+    With `within` a slot before it, at most so many.
+    """
     low = start
     if start and (yield from _slots(mailbox, [start - 1]))[0] is None:
         low = 0
@@ -46,8 +55,8 @@ def tail(mailbox: str, start: int = 0) -> Op[int]:
             continue
         high = jumps[absent]
         low = jumps[absent - 1] + 1 if absent else low
-        if low >= high:
-            return high
+        if high - low <= within:
+            return low
         width = max(1, (high - low) // 8)
         jumps = sorted({*range(low, high, width), high})
 
@@ -56,9 +65,10 @@ def append(mailbox: str, message: Message) -> Op[int]:
     """Append to a mailbox; the slot it got. Raises Moved, Indeterminate, StoreError."""
     write_id = message.write_id or (yield from fx.new_id())
     body = encode(message.but(write_id=write_id))
-    number = yield from hint(mailbox)
+    number, lost = (yield from hint(mailbox)), 0
     while not (yield from _take(mailbox, number, write_id, body)):
-        number = yield from end(mailbox, number)
+        yield from back_off(lost)
+        number, lost = (yield from end(mailbox, number)), lost + 1
     yield from _keep(mailbox, number + 1)
     return number
 
@@ -70,7 +80,7 @@ def append_once(mailbox: str, message: Message, start: int, *, look: bool) -> Op
     there already. Raises Moved, Indeterminate, StoreError.
     """
     body = encode(message)
-    number = start
+    number, lost = start, 0
     while True:
         while look and (mails := (yield from read(mailbox, number, SEGMENT))):
             for mail in mails:
@@ -83,6 +93,8 @@ def append_once(mailbox: str, message: Message, start: int, *, look: bool) -> Op
             yield from _keep(mailbox, number + 1)
             return number, False
         number, look = number + 1, True
+        yield from back_off(lost)
+        lost += 1
 
 
 def _take(mailbox: str, number: int, write_id: str, body: bytes) -> Op[bool]:
@@ -167,13 +179,19 @@ def end(mailbox: str, taken: int) -> Op[int]:
     By LIST, since a search by reads can end on an island: what a sender left behind that had a hint from before a restore
     and died before it filled the gap. Raises Moved, Indeterminate, StoreError.
     """
-    page = yield from fx.page(keys.slots(mailbox), _before(mailbox, taken), READ_AHEAD)
-    there = {taken, *_numbers(page)}
+    return (yield from _end(mailbox, taken, {taken}))
+
+
+def _end(mailbox: str, start: int, there: set[int]) -> Op[int]:
+    page = yield from fx.page(keys.slots(mailbox), _before(mailbox, start), NEAR)
+    there |= _numbers(page)
+    if start and start not in there:  # from before a restore
+        return (yield from mend(mailbox, 0))
     if page.more is None:
-        return (yield from _close(mailbox, taken, there, 0))
-    if max(there) - taken >= len(there):  # a gap already
-        return (yield from mend(mailbox, taken, taken + 1))
-    far = yield from tail(mailbox, taken + 1)
+        return (yield from _close(mailbox, start, there, 0))
+    if max(there) - start >= len(there):  # a gap already
+        return (yield from mend(mailbox, start, start + 1))
+    far = yield from tail(mailbox, max(start + len(there), (yield from hint(mailbox))), within=FAR)
     return (yield from mend(mailbox, max(0, far - READ_AHEAD), far))
 
 
@@ -227,21 +245,36 @@ def readable_end(mailbox: str, start: int) -> Op[int]:
 
 def _slots(mailbox: str, numbers: Iterable[int]) -> Op[list[fx.Object | Damaged | None]]:
     """Several slots at once; an object that no store would read is there, but damaged. Raises StoreError."""
-    found: list[Any] = yield from fx.gather([fx.Get(key=keys.slot(mailbox, number)) for number in numbers])
+    return _readable((yield from fx.gather([fx.Get(key=keys.slot(mailbox, number)) for number in numbers])))
+
+
+def _readable(found: list[Any]) -> list[fx.Object | Damaged | None]:
     for one in found:
         if isinstance(one, Exception) and not isinstance(one, Damaged):
             raise one
     return found
 
 
-def read(mailbox: str, start: int, limit: int) -> Op[list[Mail]]:
-    """Up to `limit` entries from slot `start`, one for each slot, void and damaged ones too.
+def newest(mailbox: str, read_to: int, limit: int) -> Op[list[Mail]]:
+    """The newest `limit` entries, found by LIST from where one has read to, and after a gap near them was filled."""
+    try:
+        upto = yield from _end(mailbox, max(0, read_to - 1), set())
+        yield from _keep(mailbox, upto)
+    except WindlassError:  # a reader may not be allowed to fill a gap
+        yield from fx.tell("a gap in a mailbox was not filled")
+        upto = yield from tail(mailbox, read_to)
+    start = max(0, upto - limit)
+    return (yield from read(mailbox, start, upto - start, READ_AHEAD))
+
+
+def read(mailbox: str, start: int, limit: int, ahead: int = 1) -> Op[list[Mail]]:
+    """Up to `limit` entries from slot `start`, one for each slot, void and damaged ones too; `ahead` slots are asked for at first.
 
     One GET where there is nothing new. Long stretches are read by segments, and a missing segment is written. A gap before an
     entry is filled.
     """
     out: list[Mail] = []
-    number, ahead, mended = start, 1, False
+    number, mended = start, False
     while len(out) < limit:
         if number % SEGMENT == 0 and limit - len(out) >= SEGMENT:
             copies = yield from _segments(mailbox, number, (limit - len(out)) // SEGMENT)
@@ -250,8 +283,7 @@ def read(mailbox: str, start: int, limit: int) -> Op[list[Mail]]:
             if copies:
                 ahead = READ_AHEAD
                 continue
-        ahead = min(ahead, limit - len(out), SEGMENT - number % SEGMENT)
-        slots = yield from _slots(mailbox, range(number, number + ahead))
+        slots = yield from _slots(mailbox, range(number, number + min(ahead, limit - len(out), SEGMENT - number % SEGMENT)))
         there = slots.index(None) if None in slots else len(slots)
         out += [_mail(mailbox, number + n, slot) for n, slot in enumerate(slots[:there]) if slot is not None]
         number += there
@@ -259,16 +291,29 @@ def read(mailbox: str, start: int, limit: int) -> Op[list[Mail]]:
             if mended or not any(slots[there:]) or (yield from readable_end(mailbox, max(0, number - 1))) <= number:
                 return out
             mended = True
-        ahead = READ_AHEAD
+        ahead = min(4 * ahead, READ_AHEAD)
     return out
+
+
+def heads(places: Sequence[tuple[str, int]]) -> Op[list[fx.Object | Damaged | None]]:
+    """One slot of each of several mailboxes, for `read_on`: whether there is anything new. Raises StoreError."""
+    return _readable((yield from fx.gather([fx.Get(key=keys.slot(mailbox, number)) for mailbox, number in places])))
+
+
+def read_on(mailbox: str, start: int, limit: int, head: fx.Object | Damaged | None) -> Op[list[Mail]]:
+    """As `read`, where slot `start` was just read: `head` is what was there."""
+    if head is None:
+        return []
+    if limit >= SEGMENT:
+        return (yield from read(mailbox, start, limit))
+    return [_mail(mailbox, start, head), *(yield from read(mailbox, start + 1, limit - 1, 2))]
 
 
 def read_whole(mailbox: str, limit: int) -> Op[list[Mail]]:
-    """Up to `limit` entries from the first on, with one LIST behind them: whatever is there is read."""
-    out = yield from read(mailbox, 0, limit)
-    if len(out) < limit and (yield from readable_end(mailbox, max(0, len(out) - 1))) > len(out):
-        out += yield from read(mailbox, len(out), limit - len(out))
-    return out
+    """Up to `limit` entries from the first on, with one LIST behind the segments: whatever is there is read."""
+    out = yield from _segments(mailbox, 0, limit // SEGMENT)
+    upto = yield from readable_end(mailbox, max(0, len(out) - 1))
+    return out + (yield from read(mailbox, len(out), min(limit, upto) - len(out), SEGMENT))
 
 
 def _mail(mailbox: str, number: int, slot: fx.Object | Damaged) -> Mail:
@@ -282,63 +327,85 @@ def _mail(mailbox: str, number: int, slot: fx.Object | Damaged) -> Mail:
 
 
 def _segments(mailbox: str, start: int, count: int) -> Op[list[Mail]]:
-    """The full segments from `start` on, without a hole; missing ones that could be written are."""
+    """The full segments from `start` on, without a hole. Missing ones are read slot by slot, and copies left for the next reader."""
     out: list[Mail] = []
-    first = start // SEGMENT
-    wave = 1
+    copies: list[fx.Put] = []
+    first, wave = start // SEGMENT, 1
     while count > 0:
         wave = min(wave, count)
         numbers = range(first, first + wave)
-        found = yield from fx.gather([fx.Get(key=keys.segment(mailbox, n)) for n in numbers])
-        for number, copy in zip(numbers, found, strict=True):
-            mails = _unpack(mailbox, number, copy) if isinstance(copy, fx.Object) else None
-            if mails is None:
-                mails = yield from _write_segment(mailbox, number)
-            if mails is None:
-                return out
-            out += mails
-        first, count, wave = first + wave, count - wave, min(wave * 4, 16)
+        found = yield from _beside(copies, [fx.Get(key=keys.segment(mailbox, n)) for n in numbers])
+        there = {n: mails for n, copy in zip(numbers, found, strict=True) if (mails := _unpack(mailbox, n, copy)) is not None}
+        missing = [n for n in numbers if n not in there]
+        for some in range(0, len(missing), COPIED):
+            wanted = missing[some : some + COPIED]
+            made = yield from _from_slots(mailbox, wanted, copies)
+            there |= made
+            if len(made) < len(wanted):
+                break
+        whole = next((i for i, n in enumerate(numbers) if n not in there), wave)
+        for n in numbers[:whole]:
+            out += there[n]
+        if whole < wave:
+            break
+        first, count, wave = first + wave, count - wave, min(wave * 8, 16)
+    yield from _beside(copies, [])
     return out
 
 
-def _unpack(mailbox: str, number: int, copy: fx.Object) -> list[Mail] | None:
-    import json
-
+def _unpack(mailbox: str, number: int, copy: object) -> list[Mail] | None:
+    if not isinstance(copy, fx.Object):
+        return None
     first = number * SEGMENT
     try:
         segment = decode(Segment, copy.key, copy.body)
         if len(segment.slots) != SEGMENT or segment.first != first:
             return None
         return [
-            Mail(
-                id=keys.message_id(mailbox, first + i),
-                mailbox=mailbox,
-                slot=first + i,
-                message=decode(Message, copy.key, json.dumps(slot).encode()),
-            )
-            for i, slot in enumerate(segment.slots)
+            Mail(id=keys.message_id(mailbox, n), mailbox=mailbox, slot=n, message=document(Message, copy.key, slot))
+            for n, slot in enumerate(segment.slots, first)
         ]
     except WindlassError:  # only a copy: the slots are the truth
         return None
 
 
-def _write_segment(mailbox: str, number: int) -> Op[list[Mail] | None]:
-    """Read 256 slots and, if all are there, leave a copy for the next reader; None where the log ends before."""
-    first = number * SEGMENT
-    if (yield from _slots(mailbox, [first + SEGMENT - 1]))[0] is None:
-        return None
-    slots = yield from _slots(mailbox, range(first, first + SEGMENT))
-    if None in slots:
-        yield from readable_end(mailbox, first)
-        slots = yield from _slots(mailbox, range(first, first + SEGMENT))
-    if None in slots:
-        return None
-    mails = [_mail(mailbox, first + i, slot) for i, slot in enumerate(slots) if slot is not None]
-    whole = [slot for slot in slots if isinstance(slot, fx.Object)]
-    if not any(mail.damaged or mail.message.moved_to for mail in mails) and sum(len(slot.body) for slot in whole) <= SEGMENT_BYTES:
-        copy = Segment(first=first, slots=tuple(parse(slot.key, slot.body) for slot in whole))
-        try:
-            yield from create(keys.segment(mailbox, number), copy, Segment)
-        except WindlassError:  # a reader without the right to write still reads
-            yield from fx.tell("segment not written")
-    return mails
+def _from_slots(mailbox: str, numbers: Sequence[int], copies: list[fx.Put]) -> Op[dict[int, list[Mail]]]:
+    """Segments read slot by slot, up to the first one that is not full; copies of them are added to `copies`, which are sent meanwhile."""
+    lasts = yield from _slots(mailbox, [n * SEGMENT + SEGMENT - 1 for n in numbers])
+    full = numbers[: lasts.index(None)] if None in lasts else numbers
+    wanted = [n * SEGMENT + i for n in full for i in range(SEGMENT - 1)]
+    rest = _readable((yield from _beside(copies, [fx.Get(key=keys.slot(mailbox, n)) for n in wanted])))
+    made: dict[int, list[Mail]] = {}
+    for i, number in enumerate(full):
+        slots = [*rest[i * (SEGMENT - 1) : (i + 1) * (SEGMENT - 1)], lasts[i]]
+        first = number * SEGMENT
+        if None in slots:
+            yield from readable_end(mailbox, first)
+            slots = yield from _slots(mailbox, range(first, first + SEGMENT))
+        if None in slots:
+            break
+        mails = made[number] = [_mail(mailbox, first + i, slot) for i, slot in enumerate(slots) if slot is not None]
+        whole = [slot for slot in slots if isinstance(slot, fx.Object)]
+        if not any(mail.damaged or mail.message.moved_to for mail in mails) and sum(len(slot.body) for slot in whole) <= SEGMENT_BYTES:
+            copies += yield from _copy(mailbox, number, whole)
+    return made
+
+
+def _copy(mailbox: str, number: int, slots: Sequence[fx.Object]) -> Op[list[fx.Put]]:
+    """The write that leaves a copy of 256 slots; none where they cannot be copied."""
+    copy = Segment(first=number * SEGMENT, slots=tuple(parse(slot.key, slot.body) for slot in slots), write_id=(yield from fx.new_id()))
+    try:
+        return [fx.Put(key=keys.segment(mailbox, number), body=encode(copy), condition=fx.IfAbsent())]
+    except WindlassError:  # nested as deep as a message may be
+        return []
+
+
+def _beside(copies: list[fx.Put], effects: Sequence[fx.Effect]) -> Op[list[Any]]:
+    """Carry out effects and at the same time send the copies that are ready: whatever becomes of these costs requests, no more."""
+    if not effects and not copies:
+        return []
+    answers = yield from fx.gather([*effects, *copies])
+    if any(isinstance(one, WindlassError) and not isinstance(one, PutRefused) for one in answers[len(effects) :]):
+        yield from fx.tell("segment not written")  # a reader without the right to write still reads
+    copies.clear()
+    return answers[: len(effects)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from windlass import effects as fx
 from windlass.digest import sha256_hex
-from windlass.errors import Lost, Moved, NotFound, TimedOut, UsageError, WindlassError
+from windlass.errors import Damaged, Lost, Moved, NotFound, TimedOut, UsageError, WindlassError
 from windlass.ops import logs, registers, waiting
 from windlass.ops.agents import act
 from windlass.protocol import keys
@@ -181,18 +181,20 @@ def unread(actor: Actor, limit: int = 20) -> Op[Inbox]:
 
 
 def _unread(agent: str, limit: int) -> Op[Inbox]:
-    cursor = yield from _cursor(agent, fresh=False)
-    first = yield from fx.gather_reads([keys.slot(agent, cursor.direct), keys.slot(keys.BROADCAST, cursor.broadcast)])
-    if not any(first):
-        return Inbox(mails=(), direct=cursor.direct, broadcast=cursor.broadcast)
+    glanced, heads = yield from _glance(agent)
+    if not any(heads):
+        return Inbox(mails=(), direct=glanced.direct, broadcast=glanced.broadcast)
     cursor = yield from _cursor(agent, fresh=True)
+    if _next(agent, cursor) != _next(agent, glanced):
+        heads = yield from logs.heads(_next(agent, cursor))
     while True:
-        direct = yield from logs.read(agent, cursor.direct, limit + 1)
-        broadcast = yield from logs.read(keys.BROADCAST, cursor.broadcast, limit + 1)
+        direct = yield from logs.read_on(agent, cursor.direct, limit + 1, heads[0])
+        broadcast = yield from logs.read_on(keys.BROADCAST, cursor.broadcast, limit + 1, heads[1])
         inbox = _shown(agent, cursor, direct, broadcast, limit)
         if inbox.mails or not inbox.more:
             return inbox
         cursor = cursor.past(inbox.direct, inbox.broadcast)  # nothing to show so far, as a run of one's own broadcasts
+        heads = yield from logs.heads(_next(agent, cursor))
 
 
 def _shown(agent: str, cursor: Cursor, direct: list[Mail], broadcast: list[Mail], limit: int) -> Inbox:
@@ -245,32 +247,46 @@ def seen(actor: Actor, inbox: Inbox) -> Op[None]:
 
 def wait_unread(actor: Actor, seconds: float, limit: int = 20) -> Op[Inbox]:
     """Wait until something is new. Raises TimedOut."""
-    inbox, _ = yield from go_on_waiting(actor, (yield from waiting.begin()), seconds, limit)
-    return inbox
-
-
-def go_on_waiting(actor: Actor, pace: Pace, seconds: float, limit: int = 20) -> Op[tuple[Inbox, Pace]]:
-    """Wait on at a pace already begun, `seconds` in all, until something is new. Raises TimedOut."""
+    pace = yield from waiting.begin()
     while True:
         inbox = yield from unread(actor, limit)
         if inbox.mails:
-            return inbox, pace
-        if inbox.direct or inbox.broadcast:  # skipped entries only: pass them, so that polling stays two reads
-            yield from seen(actor, inbox)
-        if pace.waited >= seconds:
-            raise TimedOut(f"nothing new in {seconds:g} s", "wait again, or get on with something else", waited=seconds)
-        pace = yield from waiting.pause(pace, seconds)
+            return inbox
+        pace = yield from go_on_waiting(actor, inbox, pace, seconds)
+
+
+def go_on_waiting(actor: Actor, inbox: Inbox, pace: Pace, seconds: float) -> Op[Pace]:
+    """Wait on, at a pace already begun and `seconds` in all, until something lies behind an inbox without mails. Raises TimedOut."""
+    yield from seen(actor, inbox)  # what is not shown is passed, so that polling stays two reads
+    at = Cursor(direct=inbox.direct, broadcast=inbox.broadcast)
+    while pace.waited < seconds:
+        pace = yield from waiting.pause(pace, seconds, until=tuple(keys.slot(*place) for place in _next(actor.agent, at)))
+        at, heads = yield from _glance((yield from act(actor)).agent)
+        if any(heads):
+            return pace
+    raise TimedOut(f"nothing new in {seconds:g} s", "wait again, or get on with something else", waited=seconds)
+
+
+def _next(agent: str, cursor: Cursor) -> tuple[tuple[str, int], tuple[str, int]]:
+    return (agent, cursor.direct), (keys.BROADCAST, cursor.broadcast)
+
+
+def _glance(agent: str) -> Op[tuple[Cursor, list[fx.Object | Damaged | None]]]:
+    """The cursor as this machine knows it, and what lies just behind it in each mailbox."""
+    cursor = yield from _cursor(agent, fresh=False)
+    return cursor, (yield from logs.heads(_next(agent, cursor)))
 
 
 def recent(actor: Actor, limit: int = 20) -> Op[Inbox]:
     """The newest messages of both mailboxes, read or not; the cursor stays."""
+    from windlass.ops.together import together
+
     me = yield from act(actor)
     cursor = yield from _cursor(me.agent, fresh=False)
-    starts = []
-    for box, read_to in ((me.agent, cursor.direct), (keys.BROADCAST, cursor.broadcast)):
-        starts.append(max(0, (yield from logs.readable_end(box, max(0, read_to - 1))) - limit))
-    direct = yield from logs.read(me.agent, starts[0], limit)
-    broadcast = yield from logs.read(keys.BROADCAST, starts[1], limit)
+    direct, broadcast = yield from together(
+        logs.newest(me.agent, cursor.direct, limit), logs.newest(keys.BROADCAST, cursor.broadcast, limit)
+    )
+    starts = [box[0].slot if box else 0 for box in (direct, broadcast)]
     every = _shown(me.agent, Cursor(direct=starts[0], broadcast=starts[1]), direct, broadcast, 2 * limit)
     more = any(starts) or len(every.mails) > limit
     return every.but(mails=every.mails[-limit:], more=more)
@@ -278,9 +294,10 @@ def recent(actor: Actor, limit: int = 20) -> Op[Inbox]:
 
 def all_(actor: Actor, limit: int = 1_000_000) -> Op[Inbox]:
     """Every message from the first on, up to `limit`; the cursor stays."""
+    from windlass.ops.together import together
+
     me = yield from act(actor)
-    direct = yield from logs.read_whole(me.agent, limit)
-    broadcast = yield from logs.read_whole(keys.BROADCAST, limit)
+    direct, broadcast = yield from together(logs.read_whole(me.agent, limit), logs.read_whole(keys.BROADCAST, limit))
     return _shown(me.agent, Cursor(), direct, broadcast, limit)
 
 
@@ -353,8 +370,16 @@ def count_unread(agent: str) -> Op[int]:
 
 
 def _peek(agent: str) -> Op[Inbox]:
+    from windlass.ops.together import together
+
     found = yield from registers.fetch(keys.cursor(agent), Cursor)
-    cursor = found.doc if found else Cursor(broadcast=max(0, (yield from logs.tail(keys.BROADCAST)) - NEWCOMER))
-    direct = yield from logs.read(agent, cursor.direct, 100)
-    broadcast = yield from logs.read(keys.BROADCAST, cursor.broadcast, 100)
+
+    def broadcasts() -> Op[tuple[Cursor, list[Mail]]]:
+        if found:
+            return found.doc, (yield from logs.read(keys.BROADCAST, found.doc.broadcast, 100))
+        end = yield from logs.tail(keys.BROADCAST)
+        cursor = Cursor(broadcast=max(0, end - NEWCOMER))
+        return cursor, ((yield from logs.read(keys.BROADCAST, cursor.broadcast, 100)) if end else [])
+
+    direct, (cursor, broadcast) = yield from together(logs.read(agent, found.doc.direct if found else 0, 100), broadcasts())
     return _shown(agent, cursor, direct, broadcast, 100)

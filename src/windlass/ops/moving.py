@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64
 """Reads in flight."""
-LEFT_BEHIND = (keys.PRESENCE, "clock/", "segments/", keys.BOARD, keys.MARKER)
+LEFT_BEHIND = (keys.PRESENCE, "clock/", "segments/", keys.BOARD, keys.SURVEY, keys.MARKER)
 """What has no meaning elsewhere, or is made anew there."""
 NOT_FROZEN = (keys.AGENTS, "cursors/", "sent/")
 """What may still change at the source while it is moved; the destination is closed, so the newer copy wins."""

@@ -72,7 +72,7 @@ def _apply(actor: Actor, plan: Plan, only: tuple[str, ...] | None = None) -> Op[
             needed_by.setdefault(need, []).append(name)
     waiting = {name: tuple(needed_by.get(name, ())) for name in plan.steps}
     missing = [name for name in plan.steps if there[name] is None]
-    added = set((yield from _add(me, plan, missing, waiting)))
+    added = yield from _add(me, plan, missing, waiting)
     changed: list[str] = []
     unchanged: list[str] = []
     for name in plan.steps:
@@ -124,7 +124,8 @@ def _check(plan: Plan) -> Op[dict[str, Step]]:
     return outside
 
 
-def _add(me: Me, plan: Plan, names: list[str], waiting: Mapping[str, tuple[str, ...]]) -> Op[list[str]]:
+def _add(me: Me, plan: Plan, names: list[str], waiting: Mapping[str, tuple[str, ...]]) -> Op[dict[str, str]]:
+    """Declare steps that nobody had; those that came into being, with their versions."""
     at = yield from fx.now()
     documents = []
     for name in names:
@@ -133,7 +134,7 @@ def _add(me: Me, plan: Plan, names: list[str], waiting: Mapping[str, tuple[str, 
         step = defined(None, name, by, plan.steps[name], waiting[name]).but(write_id=write_id, seq=1)
         documents.append((keys.step(name), step))
     made = yield from registers.create_all(documents, Step)
-    return [name for name, created in zip(names, made, strict=True) if created]
+    return {name: version for name, version in zip(names, made, strict=True) if version is not None}
 
 
 def _mark_planned() -> Op[None]:
@@ -147,7 +148,7 @@ def _mark_planned() -> Op[None]:
     yield from registers.update(keys.MARKER, Marker, decide, landed=landed)
 
 
-def _offer(plan: Plan, there: Mapping[str, Step | None], added: set[str]) -> Op[None]:
+def _offer(plan: Plan, there: Mapping[str, Step | None], added: Mapping[str, str]) -> Op[None]:
     """Put what is ready on the board."""
     ready = []
     for name, definition in plan.steps.items():
@@ -156,7 +157,7 @@ def _offer(plan: Plan, there: Mapping[str, Step | None], added: set[str]) -> Op[
             continue
         probe = Step(name=name, needs=definition.needs, priority=definition.priority, labels=definition.labels, seq=step.seq if step else 1)
         if not unmet(probe, {need: there.get(need) for need in definition.needs}):
-            ready.append(offer(probe))
+            ready.append(offer(probe, added.get(name, "")))
     if ready:
         yield from put_on_board(ready, [])
 

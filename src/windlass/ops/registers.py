@@ -130,10 +130,15 @@ def update(
         if won:
             return entry
         beside = ()
-        if conflict:
-            most = min(20 << min(conflict, 6), 1000)
-            yield from fx.sleep((yield from fx.pick(most)) / 1000)
+        yield from back_off(conflict)
     raise Lost(f"{key} changes faster than it can be written", "try again in a moment", key=key)
+
+
+def back_off(conflict: int) -> Op[None]:
+    """Wait before the next attempt after losing to others for the (`conflict` + 1)th time in a row: not at all after the first."""
+    if conflict:
+        most = min(20 << min(conflict, 6), 1000)
+        yield from fx.sleep((yield from fx.pick(most)) / 1000)
 
 
 def _write(
@@ -246,23 +251,24 @@ def overwrite(key: str, document: Document) -> Op[str]:
     raise Unavailable("the store gave no clear answer to a write", "try again; windlass doctor shows how the store is")
 
 
-def create_all(documents: Sequence[tuple[str, D]], kind: type[D]) -> Op[list[bool]]:
-    """Create many registers at once, 64 requests in flight; for each whether it is this document that was created.
+def create_all(documents: Sequence[tuple[str, D]], kind: type[D]) -> Op[list[str | None]]:
+    """Create many registers at once, 64 requests in flight; for each the version, empty where it is not known, or None where it
+    is not this document that was created.
 
     Each document brings its own fresh `write_id`. Raises Indeterminate, StoreError.
     """
-    made: list[bool] = []
+    made: list[str | None] = []
     for start in range(0, len(documents), 64):
         some = documents[start : start + 64]
         puts = [fx.Put(key=key, body=encode(document), condition=fx.IfAbsent()) for key, document in some]
         for (key, document), answer in zip(some, (yield from fx.gather(puts)), strict=True):
             if isinstance(answer, (PutRefused, PutUnclear)):
                 won, _ = yield from _write(key, kind, document, None, None)
-                made.append(won)
+                made.append("" if won else None)
             elif isinstance(answer, Exception):
                 raise answer
             else:
-                made.append(True)
+                made.append(str(answer))
         yield from fx.tell("creating steps", len(made), len(documents))
     return made
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 from windlass import effects as fx
+from windlass import jsons
 from windlass.errors import StoreError, WindlassError
 from windlass.ops import mail, registers
 from windlass.ops.agents import read_presence
-from windlass.ops.survey import ready, signs, stale, survey
+from windlass.ops.survey import AT_ONCE, ready, signs, stale, survey
+from windlass.ops.together import together
 from windlass.protocol import keys
 from windlass.protocol.agents import LEASE_BARE, LEASE_BEATING, MARGIN, Agent, Keeper
 from windlass.protocol.codec import parse
@@ -18,11 +18,12 @@ from windlass.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from windlass.effects import Op
     from windlass.ops.agents import Actor
-    from windlass.ops.survey import Brief, Survey
+    from windlass.ops.survey import Survey
+    from windlass.protocol.survey import Brief
 
 
 class Seen(Record):
@@ -84,10 +85,9 @@ class _Facts(Record):
     keeper: str = Keeper.COMMANDS.value
 
 
-def _store_now(found: Survey, alive: Mapping[tuple[str, int], float]) -> Op[float]:
-    """The store's time, as well as it is known without a write.
-
-    By the client's clock, put right by what an agent on this machine last learned; never before the newest change that was seen.
+def _store_now() -> Op[float]:
+    """The store's time, as well as it is known without a write: by the client's clock, put right by what an agent on this
+    machine last learned.
     """
     now = yield from fx.now()
     note = yield from fx.recall("clock")
@@ -96,30 +96,57 @@ def _store_now(found: Survey, alive: Mapping[tuple[str, int], float]) -> Op[floa
         now += float(values["own_modified"]) - float(values["seen_at"])
     except (WindlassError, KeyError, TypeError, ValueError):  # nobody acted here yet, or the hint is odd
         pass
-    return max([now, *alive.values(), *(one.modified for one in found.steps.values())])
+    return now
 
 
 def agents(found: Survey | None = None) -> Op[list[Seen]]:
     """Every agent by name, with its newest incarnation, what keeps it alive and what it holds."""
     if found is None:
-        found = yield from survey()
-    alive = yield from signs()
-    return (yield from _agents(found, alive, (yield from _store_now(found, alive))))
+        found, life = yield from together(survey(), _life())
+    else:
+        life = yield from _life()
+    return _seen(found, life)
 
 
-def _agents(found: Survey, alive: Mapping[tuple[str, int], float], now: float) -> Op[list[Seen]]:
-    newest: dict[str, int] = {}
-    for name, number in alive:
-        newest[name] = max(number, newest.get(name, 0))
+class _Life(Record):
+    """The store's time of each sign of life by agent and incarnation, and what is known of each agent, sorted.
+
+    `now`: the store's time when the signs were read, never before the newest of them. Who reads steps for long after that
+    judges no claim by a later one: its holder may have given another sign meanwhile.
+    """
+
+    now: float
+    alive: Mapping[tuple[str, int], float]
+    facts: Mapping[str, _Facts]
+
+
+def _life() -> Op[_Life]:
+    now = yield from _store_now()
+    alive, registered = yield from together(signs(), _listed(keys.AGENTS))
+    return _Life(now=max([now, *alive.values()]), alive=alive, facts=(yield from _facts(registered, alive)))
+
+
+def _listed(prefix: str) -> Op[list[fx.Entry]]:
+    out: list[fx.Entry] = []
+    after: str | None = ""
+    while after is not None:
+        page = yield from fx.page(prefix, after)
+        after = page.more
+        out += page.entries
+    return out
+
+
+def _seen(found: Survey, life: _Life) -> list[Seen]:
+    now, newest = life.now, _newest(life.alive)
     holds: dict[str, list[Brief]] = {}
     for one in found.steps.values():
         if one.agent:
             holds.setdefault(one.agent, []).append(one)
     out = []
-    for name, facts in (yield from _facts(newest, alive)).items():
+    for name, facts in life.facts.items():
         number = max(facts.incarnation, newest.get(name, 0))
         keeper = Keeper(facts.keeper)
-        sign = alive.get((name, number))
+        sign = life.alive.get((name, number))
         age = None if sign is None else max(0.0, now - sign)
         ended = facts.ended and number == facts.incarnation
         mine = holds.get(name, [])
@@ -132,42 +159,45 @@ def _agents(found: Survey, alive: Mapping[tuple[str, int], float], now: float) -
                 age=age,
                 active=age is not None and age <= (LEASE_BARE if keeper is Keeper.COMMANDS else LEASE_BEATING) and not ended,
                 holds=tuple(one.name for one in mine),
-                ran_out=tuple(one.name for one in mine if one.left(alive, now) < -MARGIN),
+                ran_out=tuple(one.name for one in mine if one.left(life.alive, now) < -MARGIN),
             )
         )
     return out
 
 
-def _facts(newest: Mapping[str, int], alive: Mapping[tuple[str, int], float]) -> Op[dict[str, _Facts]]:
+def _newest(alive: Mapping[tuple[str, int], float]) -> dict[str, int]:
+    newest: dict[str, int] = {}
+    for name, number in alive:
+        newest[name] = max(number, newest.get(name, 0))
+    return newest
+
+
+def _facts(registered: Sequence[fx.Entry], alive: Mapping[tuple[str, int], float]) -> Op[dict[str, _Facts]]:
     """By agent, sorted: from what this machine remembers where neither object changed since, else read."""
-    old = yield from _recall()
+    old, newest = (yield from _recall()), _newest(alive)
     out: dict[str, _Facts] = {}
     wanted: list[tuple[str, fx.Get]] = []
-    after: str | None = ""
-    while after is not None:
-        page = yield from fx.page(keys.AGENTS, after)
-        after = page.more
-        for entry in page.entries:
-            name = keys.parse_agent(entry.key)
-            if name is None:
-                continue
-            number = newest.get(name, 0)
-            fresh = _Facts(register=entry.version or f"{entry.modified}/{entry.size}", sign=f"{number}/{alive.get((name, number))}")
-            known = old.get(name, fresh.but(register="", sign=""))
-            out[name] = known.but(register=fresh.register, sign=fresh.sign)
-            if known.register != fresh.register:
-                wanted.append((name, fx.Get(key=entry.key)))
-            if known.sign != fresh.sign and number:
-                wanted.append((name, fx.Get(key=keys.presence(name, number))))
-    for start in range(0, len(wanted), 64):
-        some = wanted[start : start + 64]
+    for entry in registered:
+        name = keys.parse_agent(entry.key)
+        if name is None:
+            continue
+        number = newest.get(name, 0)
+        fresh = _Facts(register=entry.version or f"{entry.modified}/{entry.size}", sign=f"{number}/{alive.get((name, number))}")
+        known = old.get(name, fresh.but(register="", sign=""))
+        out[name] = known.but(register=fresh.register, sign=fresh.sign)
+        if known.register != fresh.register:
+            wanted.append((name, fx.Get(key=entry.key)))
+        if known.sign != fresh.sign and number:
+            wanted.append((name, fx.Get(key=keys.presence(name, number))))
+    for start in range(0, len(wanted), AT_ONCE):
+        some = wanted[start : start + AT_ONCE]
         for (name, _), one in zip(some, (yield from fx.gather([effect for _, effect in some])), strict=True):
             if isinstance(one, StoreError):
                 raise one
             out[name] = _learn(out[name], one)
     if wanted or len(out) != len(old):
         rows = {name: [getattr(facts, field) for field in _Facts.__fields__] for name, facts in out.items()}
-        yield from fx.remember("agents", json.dumps(rows, separators=(",", ":")).encode())
+        yield from fx.remember("agents", jsons.dumps(rows, compact=True).encode())
     return dict(sorted(out.items()))
 
 
@@ -200,38 +230,29 @@ def _recall() -> Op[dict[str, _Facts]]:
 
 def status(actor_name: str | None, project: str) -> Op[Overview]:
     """Everything that one screen shows: pages of LIST, and reads of what changed since the last look from this machine."""
-    found = yield from survey()
-    alive = yield from signs()
-    now = yield from _store_now(found, alive)
-    marker = yield from registers.fetch(keys.MARKER, Marker)
-    who = yield from _agents(found, alive, now)
-    counts = {state.value: 0 for state in Status}
-    for one in found.steps.values():
-        counts[one.status.value] += 1
-    unread = (yield from mail.count_unread(actor_name)) if actor_name else None
+    looks = [survey(), _life(), registers.fetch(keys.MARKER, Marker), *([mail.count_unread(actor_name)] if actor_name else [])]
+    found, life, marker, *unread = yield from together(*looks)
+    states = [one.status for one in found.steps.values()]
     return Overview(
         project=project,
-        now=now,
-        agents=tuple(who),
+        now=max([life.now, *(one.modified for one in found.steps.values())]),
+        agents=tuple(_seen(found, life)),
         survey=found,
-        counts=counts,
+        counts={state.value: states.count(state) for state in Status},
         ready=tuple(ready(found)),
         stale=stale(found),
-        unread=unread,
+        unread=unread[0] if unread else None,
         moved_to=marker.doc.moved_to if marker else None,
     )
 
 
 def whoami(actor: Actor, project: str) -> Op[Standing]:
     """Where the caller stands, without a sign of life."""
-    found = yield from survey()
-    alive = yield from signs()
-    now = yield from _store_now(found, alive)
-    seen = next((one for one in (yield from _agents(found, alive, now)) if one.agent == actor.agent), None)
-    marker, register = yield from fx.gather_reads([keys.MARKER, keys.agent(actor.agent)])
+    registered = fx.gather_reads([keys.MARKER, keys.agent(actor.agent)])
+    found, life, (marker, register), unread = yield from together(survey(), _life(), registered, mail.count_unread(actor.agent))
+    seen = next((one for one in _seen(found, life) if one.agent == actor.agent), None)
     start = known.doc.current if (known := registers.of(register, Agent)) else None
     project_marker = registers.of(marker, Marker)
-    unread = yield from mail.count_unread(actor.agent)
     holds = tuple(one for one in found.steps.values() if one.agent == actor.agent)
     return Standing(
         agent=actor.agent,
@@ -241,7 +262,7 @@ def whoami(actor: Actor, project: str) -> Op[Standing]:
         age=seen.age if seen else None,
         ended=bool(start and start.ended),
         holds=holds,
-        left={one.name: one.left(alive, now) for one in holds},
+        left={one.name: one.left(life.alive, life.now) for one in holds},
         ran_out=seen.ran_out if seen else (),
         unread=unread,
         review=tuple(one.name for one in found.steps.values() if one.status is Status.NEEDS_REVIEW and one.worker != actor.agent),

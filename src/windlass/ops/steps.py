@@ -423,7 +423,8 @@ def wait_for(names: Sequence[str], *, any_: bool = False, timeout: float | None 
             left = len(state) - len(done)
             hint = "wait again; or see who holds what: windlass status"
             raise TimedOut(f"{left} of {len(state)} not complete after {timeout:g} s", hint, steps=_states(state))
-        pace = yield from waiting.pause(pace, timeout)
+        left_at = tuple(at[i] for i in open_ if (step := state[names[i]]) is None or step.status is not Status.COMPLETE)
+        pace = yield from waiting.pause(pace, timeout, until=left_at)
 
 
 def _states(state: Mapping[str, Step | None]) -> dict[str, Any]:

@@ -1,57 +1,38 @@
-"""A look at all steps: a listing, and reads only of what changed since this machine last looked."""
+"""A look at all steps: a listing, and reads only of what neither this machine nor the shared snapshot knows."""
 
 from __future__ import annotations
 
-import json
-
 from windlass import effects as fx
-from windlass.errors import Damaged, FormatTooNew
+from windlass import jsons
+from windlass.errors import Damaged, FormatTooNew, UsageError, WindlassError
+from windlass.ops import registers
 from windlass.protocol import keys
 from windlass.protocol.codec import decode
 from windlass.protocol.steps import Status, Step
+from windlass.protocol.survey import Snapshot, at, brief, check, columns, rows
 from windlass.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Self
 
     from windlass.effects import Op
+    from windlass.protocol.survey import Brief, Rows
 
-AT_ONCE = 64
-"""Reads in flight."""
+PAGE = 1000
+"""Entries of a listing's page, where the store gives no more at once."""
+WHOLE = 100_000
+"""Entries that are asked for: a directory would be scanned again for each page."""
+AT_ONCE = 512
+AT_ONCE_BYTES = 32 * 1024 * 1024
+"""Reads that are asked for together, and what they may bring."""
+MANY, SHARE = 64, 32
+"""Steps to read, and of how many listed ones one in so many, from which the snapshot is looked at first: it may be large."""
+NEWS = 128
+"""Steps that were read, and that the snapshot does not have as they are, from which it is written anew."""
 _SEEN = "survey"
-_SHAPE = 2
-_TITLE = 160
-"""Characters of a title that a survey keeps, so that ten thousand steps fit into what a machine remembers."""
-
-
-class Brief(Record):
-    """What a survey keeps of a step. `modified` is the store's time of its last change."""
-
-    name: str
-    status: Status
-    modified: float
-    seq: int
-    title: str = ""
-    priority: int = 0
-    labels: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    worker: str = ""
-    agent: str = ""
-    """The holder, empty where nobody holds it."""
-    incarnation: int = 0
-    epoch: int = 0
-    lease: float = 0.0
-    max_hold: float | None = None
-    built_on: Mapping[str, int] = {}
-    reopened: tuple[int, ...] = ()
-    """The `seq` of each reopening."""
-
-    def left(self, signs: Mapping[tuple[str, int], float], now: float) -> float:
-        """Seconds that a claim still lives without a sign of life (times by the store's clock); below zero where its time is over."""
-        lease = max(self.modified, signs.get((self.agent, self.incarnation), 0.0)) + self.lease - now
-        return lease if self.max_hold is None else min(lease, self.modified + self.max_hold - now)
+_SHAPE = 4
 
 
 class Survey(Record):
@@ -59,126 +40,200 @@ class Survey(Record):
 
     steps: Mapping[str, Brief]
     damaged: Mapping[str, str] = {}
-
-
-def brief(step: Step, modified: float) -> Brief:
-    """What a survey keeps of a step."""
-    claim = step.claim
-    return Brief(
-        name=step.name,
-        status=step.status,
-        modified=modified,
-        seq=step.seq,
-        title=step.title[:_TITLE],
-        priority=step.priority,
-        labels=step.labels,
-        needs=step.needs,
-        worker=step.worker,
-        agent=claim.agent if claim else "",
-        incarnation=claim.incarnation if claim else 0,
-        epoch=step.epoch,
-        lease=claim.lease if claim else 0.0,
-        max_hold=step.max_hold,
-        built_on=claim.needs if claim else step.built_on if step.status is Status.COMPLETE else {},
-        reopened=tuple(i + 1 for i, line in enumerate(step.history) if line.event == "reopen"),
-    )
+    marks: Mapping[str, str] = {}
+    """The version of each step's object as it was listed, as far as that is known; on a store that lists none, what stands for it."""
 
 
 def survey() -> Op[Survey]:
-    """Every step as it is now: pages of LIST, and a read of each that changed since the last survey from here."""
+    """Every step as it is now: pages of LIST, and a read of each that changed since the last survey from here.
+
+    The pages are asked for at once where it is known where they begin. That changes nothing of what a listing promises: it
+    is of no one moment, and each part is listed to its end, whatever is there by now. Who had to read many would be glad of
+    the snapshot, and leaves one.
+    """
     seen = yield from _recall()
-    steps: dict[str, Brief] = {}
-    damaged: dict[str, str] = {}
-    kept: dict[str, list[Any]] = {}
-    fresh = False
-    after: str | None = ""
-    while after is not None:
-        page = yield from fx.page(keys.STEPS, after)
-        after = page.more
-        wanted: list[tuple[str, fx.Entry]] = []
-        for entry in page.entries:
-            name = keys.parse_step(entry.key)
-            if name is None:
-                continue
-            mark = entry.version or f"{entry.modified:.9f}/{entry.size}"
-            row = seen.get(name)
-            known = _unpack(name, row, mark)
-            if known is not None and row is not None:
-                steps[name], kept[name] = known, row
-            else:
-                wanted.append((name, entry))
-        for start in range(0, len(wanted), AT_ONCE):
-            some = wanted[start : start + AT_ONCE]
-            found = yield from fx.gather([fx.Get(key=entry.key) for _, entry in some])
-            for (name, entry), one in zip(some, found, strict=True):
-                if one is None:
-                    continue
-                try:
-                    if isinstance(one, Exception):
-                        raise one
-                    step = decode(Step, one.key, one.body)
-                except Damaged as error:
-                    damaged[entry.key] = str(error)
-                    continue
-                except FormatTooNew as error:
-                    damaged[entry.key] = f"{error}; {error.hint}"
-                    continue
-                steps[name] = brief(step.but(name=name), one.modified)
-                kept[name] = _pack(steps[name], entry.version or f"{one.modified:.9f}/{len(one.body)}")
-                fresh = True
-            if len(wanted) > AT_ONCE:
-                yield from fx.tell("reading steps", len(steps))
-    if fresh or len(kept) != len(seen):
-        yield from fx.remember(_SEEN, json.dumps({"shape": _SHAPE, "steps": kept}, separators=(",", ":")).encode())
-    return Survey(steps=dict(sorted(steps.items())), damaged=damaged)
+    out = _Found(seen.rows)
+    parts = _parts(list(seen.rows), seen.page)
+    shared: _Shared | None = None
+    wanted: list[tuple[str, fx.Entry]] = []
+    longest = listed = 0
+    while parts or wanted:
+        looks = shared is None and len(wanted) >= max(MANY, listed / SHARE)
+        some, wanted = ([], wanted) if looks else _some(wanted)
+        asked = [
+            *(fx.List(prefix=keys.STEPS, after=after, limit=WHOLE) for after, _ in parts),
+            *(fx.Get(key=entry.key) for _, entry in some),
+        ]
+        found = yield from fx.gather([*asked, *([fx.Get(key=keys.SURVEY)] if looks else [])])
+        if looks:
+            shared = _Shared.of(found.pop())
+            out.sources.append(shared.rows)
+            wanted = [one for one in wanted if not out.knows(*one)]
+        pages, parts = list(zip(parts, found, strict=False)), []
+        for (name, entry), one in zip(some, found[len(pages) :], strict=True):
+            out.learn(name, entry, one)
+        if wanted or out.read > len(some):
+            yield from fx.tell("reading steps", len(out.steps))
+        for (_, until), page in pages:
+            if isinstance(page, Exception):
+                raise page
+            if page.more is not None:
+                longest = max(longest, len(page.entries))
+            if page.more is not None and (until is None or page.more < until):
+                parts += _parts(list(shared.rows), longest, page.more, until) if looks and shared is not None else [(page.more, until)]
+            listed += len(page.entries)
+            for entry in page.entries:
+                step = keys.parse_step(entry.key)
+                if step is not None and (until is None or entry.key <= until) and not out.knows(step, entry):
+                    wanted.append((step, entry))
+    if out.read or shared or len(out.marks) != len(seen.rows):
+        yield from fx.remember(_SEEN, _packed(out, longest))
+    if shared is not None and out.read >= NEWS:
+        yield from _share(shared, out)
+    return Survey(steps=dict(sorted(out.steps.items())), damaged=out.damaged, marks=out.marks)
 
 
-def _recall() -> Op[dict[str, list[Any]]]:
+class _Found:
+    """What a survey has found so far: steps, the mark of each one's version, what is damaged. `sources`: rows that are known."""
+
+    def __init__(self, known: Rows) -> None:
+        self.sources = [known]
+        self.steps: dict[str, Brief] = {}
+        self.marks: dict[str, str] = {}
+        self.damaged: dict[str, str] = {}
+        self.read = 0
+
+    def knows(self, name: str, entry: fx.Entry) -> bool:
+        """Whether the step is known as it is listed; then that is what it is."""
+        mark = entry.version or f"{entry.modified:.9f}/{entry.size}"
+        for known in self.sources:
+            row = known.get(name)
+            if row is not None and row[0] == mark:
+                self.marks[name] = mark
+                self.steps[name] = at(row[1], entry.modified)
+                return True
+        return False
+
+    def learn(self, name: str, entry: fx.Entry, found: fx.Object | Exception | None) -> None:
+        """Take in what a read gave. Raises StoreError."""
+        self.read += 1
+        step = _understood(entry.key, found, self.damaged)
+        if step is None:
+            return
+        assert isinstance(found, fx.Object)
+        same = found.version == entry.version
+        self.steps[name] = brief(step.but(name=name), entry.modified if same else found.modified)
+        if same or not entry.version:  # else it has changed since it was listed: no mark stands for what it was then
+            self.marks[name] = entry.version or f"{found.modified:.9f}/{len(found.body)}"
+
+
+class _Shared(Record):
+    """The snapshot as it was read. `sealed`: what is there is not for this Windlass to replace."""
+
+    rows: Rows = {}
+    seq: int = 0
+    version: str | None = None
+    sealed: bool = False
+
+    @classmethod
+    def of(cls, found: fx.Object | Exception | None) -> Self:
+        """It is only a cache: a damaged one counts as empty, and where it cannot be read the look goes on without."""
+        if found is None:
+            return cls()
+        try:
+            if isinstance(found, Exception):
+                raise found
+            there = decode(Snapshot, found.key, found.body)
+        except Damaged:  # where no store reads it, nobody knows its version
+            return cls(version=found.version) if isinstance(found, fx.Object) else cls(sealed=True)
+        except WindlassError:
+            return cls(sealed=True)
+        return cls(rows=rows(there.marks, there.columns), seq=there.seq, version=found.version)
+
+
+def _share(shared: _Shared, found: _Found) -> Op[None]:
+    """Leave what is known now for other machines, in one attempt that may fail; as many steps as one object holds."""
+    kept = [] if shared.sealed else sorted(found.marks, key=keys.step)
+    write_id = yield from fx.new_id()
+    while sum(found.marks[name] != shared.rows.get(name, ("",))[0] for name in kept) >= NEWS:
+        marks, some = tuple(found.marks[name] for name in kept), columns([found.steps[name] for name in kept])
+        try:
+            put = registers.attempt(keys.SURVEY, Snapshot(write_id=write_id, seq=shared.seq + 1, marks=marks, columns=some), shared.version)
+        except UsageError:  # too large
+            kept = kept[: len(kept) * 3 // 4]
+        else:
+            yield from fx.gather([put])
+            return
+
+
+def _understood(key: str, found: fx.Object | Exception | None, damaged: dict[str, str]) -> Step | None:
+    """The step in what a read gave; None where it is gone or `damaged`. Raises StoreError."""
+    try:
+        if isinstance(found, Exception):
+            raise found
+        return None if found is None else decode(Step, key, found.body)
+    except Damaged as error:
+        damaged[key] = str(error)
+    except FormatTooNew as error:
+        damaged[key] = f"{error}; {error.hint}"
+    return None
+
+
+def _some(wanted: list[tuple[str, fx.Entry]]) -> tuple[list[tuple[str, fx.Entry]], list[tuple[str, fx.Entry]]]:
+    """What to read next, and the rest."""
+    size = 0
+    for number, (_, entry) in enumerate(wanted):
+        size += entry.size
+        if number == AT_ONCE or (number and size > AT_ONCE_BYTES):
+            return wanted[:number], wanted[number:]
+    return wanted, []
+
+
+def _parts(names: list[str], page: int, after: str = "", until: str | None = None) -> list[tuple[str, str | None]]:
+    """A part of the listing in parts, each (after, until), that end where pages of so many of these names do (0: it was one page);
+    whatever the names are.
+    """
+    page = max(page, PAGE) if page else len(names) + 1
+    ends = sorted({keys.step(name) for name in names[page - 1 :: page] if keys.is_name(name)})
+    ends = [end for end in ends if after < end and (until is None or end < until)]
+    return list(zip([after, *ends], [*ends, until], strict=True))
+
+
+class _Seen(Record):
+    """What this machine remembers: the steps in the order of keys, and the entries of a full page."""
+
+    rows: Rows = {}
+    page: int = 0
+
+
+def _packed(found: _Found, page: int) -> bytes:
+    kept = sorted(found.marks, key=keys.step)
+    note = {
+        "shape": _SHAPE,
+        "page": page,
+        "marks": [found.marks[name] for name in kept],
+        "columns": columns([found.steps[name] for name in kept]),
+    }
+    return jsons.dumps(note, compact=True).encode()
+
+
+def _recall() -> Op[_Seen]:
     note = yield from fx.recall(_SEEN)
     try:
-        values = json.loads(note or b"{}", parse_constant=_odd)
-        steps = values["steps"] if values["shape"] == _SHAPE else {}
-        return steps if isinstance(steps, dict) else {}
-    except (ValueError, KeyError, TypeError, RecursionError):  # an odd hint is no hint
-        return {}
+        values = _read((note or b"{}").decode())
+        if values["shape"] != _SHAPE or type(values["page"]) is not int:
+            return _Seen()
+        check(values["marks"], values["columns"])
+        return _Seen(rows=rows(values["marks"], values["columns"]), page=values["page"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # an odd hint is no hint
+        return _Seen()
 
 
 def _odd(constant: str) -> None:
     raise ValueError(constant)
 
 
-def _pack(one: Brief, mark: str) -> list[Any]:
-    values = [getattr(one, field) for field in Brief.__fields__[1:]]
-    values[0] = one.status.value
-    return [mark, *values]
-
-
-_KINDS = {
-    "status": (str,), "modified": (float, int), "seq": (int,), "title": (str,), "priority": (int,), "labels": (list,), "needs": (list,),
-    "worker": (str,), "agent": (str,), "incarnation": (int,), "epoch": (int,), "lease": (float, int), "max_hold": (float, int, type(None)),
-    "built_on": (dict,), "reopened": (list,),
-}  # fmt: skip
-_INNER = {"labels": str, "needs": str, "reopened": int}
-
-
-def _unpack(name: str, row: object, mark: str) -> Brief | None:
-    """A row of the hint, or None where it is of another version of the step, or odd in any way."""
-    if not isinstance(row, list) or len(row) != len(Brief.__fields__) or row[0] != mark:
-        return None
-    values = dict(zip(Brief.__fields__[1:], row[1:], strict=True))
-    if any(type(values[field]) not in kinds for field, kinds in _KINDS.items()):
-        return None
-    for field, kind in _INNER.items():
-        if any(type(item) is not kind for item in values[field]):
-            return None
-        values[field] = tuple(values[field])
-    if any(type(seq) is not int for seq in values["built_on"].values()):
-        return None
-    try:
-        values["status"] = Status(values["status"])
-    except ValueError:
-        return None
-    return Brief(name=name, **values)
+_read = jsons.reader(float, _odd)
 
 
 def signs() -> Op[dict[tuple[str, int], float]]:

@@ -40,6 +40,8 @@ LIVE = (keys.STEPS, keys.MAIL, keys.MEMORY, keys.AGENTS)
 FOLDERS = (*LIVE, keys.HISTORY)  # after the live versions: one that is archived meanwhile is met twice, not never
 AT_ONCE = 64
 """Reads in flight."""
+WATCHED = 1000
+"""Folders watched at once by one who follows."""
 SLACK = 86400.0
 """Seconds that a writer's clock may be ahead of the store's before `since` misses what it wrote."""
 
@@ -102,7 +104,19 @@ def follow(view: View, seen: AbstractSet[tuple[str, str, int]], timeout: float |
             view = view.but(events=())
         if view.events or (timeout is not None and pace.waited >= timeout):
             return view
-        pace = yield from waiting.pause(pace, timeout)
+        # what comes within a moment is listed together: a look costs the more the larger the project is
+        pace = yield from waiting.pause(pace, timeout, until=_folders(view.marks), least=waiting.FIRST)
+
+
+def _folders(listed: Iterable[str]) -> tuple[str, ...]:
+    """Where changes show: the folders of what was listed and those above; none where they are more than are worth watching."""
+    folders = set(LIVE)
+    for key in listed:
+        folder = key[: key.rfind("/") + 1]
+        while folder.startswith(LIVE) and folder not in folders:
+            folders.add(folder)
+            folder = folder[: folder.rfind("/", 0, -1) + 1]
+    return tuple(sorted(folders)) if len(folders) <= WATCHED else ()
 
 
 def _begin(view: View, seen: AbstractSet[tuple[str, str, int]]) -> Op[dict[str, int]]:

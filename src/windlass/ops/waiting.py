@@ -32,15 +32,20 @@ def begin() -> Op[Pace]:
     return Pace(waited=0.0, last=(yield from fx.now()))
 
 
-def pause(pace: Pace, limit: float | None, most: float = MOST) -> Op[Pace]:
-    """Sleep until the next poll is due: at most `most` seconds, never beyond `limit` in all. A clock that jumps does not end the wait."""
+def pause(pace: Pace, limit: float | None, most: float = MOST, *, until: tuple[str, ...] = (), least: float = 0.0) -> Op[Pace]:
+    """Sleep until the next poll is due: at most `most` seconds, never beyond `limit` in all. A clock that jumps does not end the wait.
+
+    Earlier where one of the objects `until` (as in `Sleep`) is seen to change, but not before `least` seconds.
+    """
     delay = min(MOST, most, max(FIRST, SHARE * pace.waited))
     if limit is not None:
         limit = min(limit, FOREVER)
         if limit != limit:  # noqa: PLR0124 (not a number: no wait would ever reach it)
             raise UsageError("that is no number of seconds to wait", "use a number of seconds")
         delay = max(0.0, min(delay, limit - pace.waited))
-    yield from fx.sleep(delay)
+    if least:
+        yield from fx.sleep(min(least, delay))
+    yield from fx.sleep_until(max(0.0, delay - least), until)
     now = yield from fx.now()
     passed = now - pace.last
     return Pace(waited=pace.waited + (passed if 0 < passed < delay + 5.0 else delay), last=now)

@@ -64,7 +64,7 @@ class MailPart(_Calls, Blocking):
                     show(inbox)
                     self.seen(inbox)
                     return
-            _, pace = session.run(mail.go_on_waiting(session.actor, pace, wait, 1))
+            pace = session.run(mail.go_on_waiting(session.actor, inbox, pace, wait))
 
     def inbox(self, *, new: bool = False, limit: int = 20, wait: float | None = None) -> Inbox:
         """Messages, oldest first; `new`: only unread ones; `wait`: seconds to wait for one that is. Raises TimedOut.
@@ -86,7 +86,7 @@ class MailPart(_Calls, Blocking):
                 if found.mails or wait is None:
                     session.unseen = found
                     return found
-            _, pace = session.run(mail.go_on_waiting(session.actor, pace, wait, 1))
+            pace = session.run(mail.go_on_waiting(session.actor, found, pace, wait))
 
 
 class AsyncMailPart(_Calls, Awaiting):
@@ -118,4 +118,4 @@ class AsyncMailPart(_Calls, Awaiting):
                 if found.mails or wait is None:
                     session.unseen = found
                     return found
-            _, pace = await session.run_async(mail.go_on_waiting(session.actor, pace, wait, 1))
+            pace = await session.run_async(mail.go_on_waiting(session.actor, found, pace, wait))

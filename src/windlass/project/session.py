@@ -187,6 +187,6 @@ def open_base(settings: Settings, *, create: bool = False) -> Store:
 
 
 def _machine() -> str:
-    from windlass.config import machine_id
+    from windlass.config.places import machine_id
 
     return machine_id()

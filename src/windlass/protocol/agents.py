@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
+from windlass.choice import Choice
 from windlass.protocol.codec import Document
 from windlass.record import Record
 
@@ -28,7 +27,7 @@ LEASE_MIN = 5.0
 """Seconds: the shortest lease; twice the margin and a whole-second rounding."""
 
 
-class Keeper(Enum):
+class Keeper(Choice):
     """What keeps an incarnation alive."""
 
     COMMANDS = "commands"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from enum import Enum
-
+from windlass import jsons
 from windlass.errors import Damaged, FormatTooNew, UsageError
 from windlass.protocol.keys import is_name, is_text
 from windlass.record import Record
@@ -14,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, ClassVar, Self, TypeVar
 
-    E = TypeVar("E", bound=Enum)
+    from windlass.choice import Choice
+
+    E = TypeVar("E", bound=Choice)
     D = TypeVar("D", bound="Document")
     V = TypeVar("V")
 
@@ -191,13 +191,11 @@ def plain(value: object) -> Any:
     """A record, enum, tuple or mapping as JSON types; empty and default fields of records are left out."""
     if isinstance(value, Record):
         return _fields(value)
-    if isinstance(value, Enum):
-        return value.value
     if isinstance(value, (tuple, list)):
         return [plain(item) for item in value]
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
-    return value
+    return value if isinstance(value, (str, int, float, type(None))) else getattr(value, "value", value)
 
 
 def _fields(record: Record) -> dict[str, Any]:
@@ -218,7 +216,7 @@ def encode(document: Document) -> bytes:
     """The document's bytes, ASCII JSON. Raises UsageError where nobody could read them again."""
     head = {"format": FORMAT, "kind": document.KIND, "write_id": document.write_id, "seq": document.seq}
     try:
-        body = json.dumps({**head, **_fields(document)}, separators=(",", ":"), allow_nan=False).encode("ascii")
+        body = jsons.dumps({**head, **_fields(document)}, compact=True, allow_nan=False).encode("ascii")
     except ValueError as error:  # not a number, or one that is infinite
         raise _unwritable(document, str(error)) from None
     except RecursionError:
@@ -239,29 +237,34 @@ def _unwritable(document: Document, why: str) -> UsageError:
 
 def decode(kind: type[D], key: str, body: bytes) -> D:
     """The document in an object's bytes. Raises Damaged, FormatTooNew."""
-    values = parse(key, body)
-    major = values.get("format")
+    return document(kind, key, parse(key, body))
+
+
+def document(kind: type[D], key: str, values: Mapping[str, Any]) -> D:
+    """The document that a parsed JSON object is. Raises Damaged, FormatTooNew."""
+    fields = Fields(values)
+    major = fields.anything("format")
     if not isinstance(major, int) or isinstance(major, bool) or major < 1:
         raise Damaged(key, "it has no format number")
     if major > FORMAT:
         raise FormatTooNew(
             f"{key} is written in format {major}, this Windlass knows up to {FORMAT}", "upgrade: pip install -U windlass", key=key
         )
-    if values.get("kind") != kind.KIND:
-        raise Damaged(key, f"it is a {str(values.get('kind'))[:40]!r}, not a {kind.KIND!r}")
-    fields = Fields({name: value for name, value in values.items() if name not in ("format", "kind")})
+    if (is_a := fields.anything("kind")) != kind.KIND:
+        raise Damaged(key, f"it is a {str(is_a)[:40]!r}, not a {kind.KIND!r}")
     try:
         write_id, seq = fields.text("write_id"), fields.whole("seq")
-        document = kind.load(fields)
+        found = kind.load(fields)
     except ValueError as error:
         raise Damaged(key, str(error)) from None
-    return document.but(write_id=write_id, seq=seq, extra=fields.rest())
+    vars(found).update(write_id=write_id, seq=seq, extra=fields.rest())  # still ours alone: a copy would cost as much again
+    return found
 
 
 def parse(key: str, body: bytes) -> dict[str, Any]:
     """The JSON object in some bytes. Raises Damaged."""
     try:
-        values = json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
+        values = _read(body.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else "it is not JSON"
         raise Damaged(key, why) from None
@@ -283,6 +286,9 @@ def _finite(digits: str) -> float:
     return value
 
 
+_read = jsons.reader(_finite, _no_constant)
+
+
 def check_value(value: object, what: str = "value") -> None:
     """Raises UsageError where a value is no JSON, or too large or too deep to be kept."""
     if isinstance(value, str):
@@ -291,7 +297,7 @@ def check_value(value: object, what: str = "value") -> None:
     if _deeper_than(MAX_DEPTH, value):
         raise UsageError(f"the {what} is nested more than {MAX_DEPTH} deep", "make it flatter, or keep it as text")
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text = jsons.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise UsageError(f"the {what} is no JSON: {error}", "use text, finite numbers, true, false, null, lists and objects") from None
     check_text(text, what)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from windlass.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
 
 BROADCAST = "_broadcast"
 MAX_NAME = 128
@@ -14,6 +16,7 @@ MAX_MEMORY_KEY = 512
 
 MARKER = "windlass.json"
 BOARD = "board.json"
+SURVEY = "survey.json"
 AGENTS = "agents/"
 PRESENCE = "presence/"
 STEPS = "steps/"
@@ -21,15 +24,14 @@ MEMORY = "memory/"
 HISTORY = "history/"
 MAIL = "mail/"
 
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?\Z")
-_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}\Z")
-_SLOT = re.compile(r"[0-9]{10}\Z")
-_INCARNATION = re.compile(r"[0-9]{8}\Z")
+_IN_PARTS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+_IN_NAMES = _IN_PARTS + b"."
+_ODD_ENDS = ("\n\n", "\n.", "\n_", "\n-", ".\n")
 
 
 def check_name(name: str, what: str) -> str:
     """The name itself. Raises UsageError unless it is letters, digits and `. _ -`, starting with a letter or digit and ending in no dot."""
-    if _NAME.match(name):
+    if is_name(name):
         return name
     raise UsageError(
         f"{_shown(name)} is no {what} name",
@@ -40,7 +42,28 @@ def check_name(name: str, what: str) -> str:
 
 def is_name(name: str) -> bool:
     """Whether it could name an agent, step, project or label."""
-    return _NAME.match(name) is not None
+    return is_text(name) and name[-1:] != "." and _consists(name, _IN_NAMES)
+
+
+def are_names(names: AbstractSet[str]) -> bool:
+    """Whether `is_name` holds for each of these texts, in a fraction of the time."""
+    together = "\n".join(["", *names, ""])
+    return (
+        together.isascii()
+        and not together.encode().translate(None, _IN_NAMES + b"\n")
+        and together.count("\n") == len(names) + 1
+        and max(map(len, names), default=0) <= MAX_NAME
+        and not any(odd in together for odd in _ODD_ENDS)
+    )
+
+
+def _consists(text: str, of: bytes) -> bool:
+    """Whether it starts with a letter or digit, holds nothing else than `of`, and is no longer than a name may be."""
+    return 0 < len(text) <= MAX_NAME and text.isascii() and text[0].isalnum() and not text.encode().translate(None, of)
+
+
+def _is_number(text: str, digits: int) -> bool:
+    return len(text) == digits and text.isascii() and text.isdigit()
 
 
 def is_text(value: object) -> bool:
@@ -50,7 +73,7 @@ def is_text(value: object) -> bool:
 
 def check_memory_key(key: str) -> str:
     """The key itself. Raises UsageError unless it is names without dots, joined by dots."""
-    if is_text(key) and len(key) <= MAX_MEMORY_KEY and all(_PART.match(part) for part in key.split(".")):
+    if is_text(key) and len(key) <= MAX_MEMORY_KEY and all(_consists(part, _IN_PARTS) for part in key.split(".")):
         return key
     raise UsageError(
         f"{_shown(key)} is no memory key",
@@ -158,7 +181,7 @@ def parse_presence(key: str) -> tuple[str, int] | None:
     """Agent and incarnation of a presence object's key."""
     name = _between(key, "presence/", names=False)
     agent_name, _, number = (name or "").partition("/")
-    if _NAME.match(agent_name) and _INCARNATION.match(number):
+    if is_name(agent_name) and _is_number(number, 8):
         return agent_name, int(number)
     return None
 
@@ -171,7 +194,7 @@ def parse_step(key: str) -> str | None:
 def parse_memory(key: str) -> str | None:
     """The memory key of a live register's key."""
     inner = _between(key, "memory/", names=False)
-    if inner is None or len(inner) > MAX_MEMORY_KEY or not all(_PART.match(part) for part in inner.split("/")):
+    if inner is None or len(inner) > MAX_MEMORY_KEY or not all(_consists(part, _IN_PARTS) for part in inner.split("/")):
         return None
     return inner.replace("/", ".")
 
@@ -180,7 +203,7 @@ def parse_slot(key: str) -> tuple[str, int] | None:
     """Mailbox and number of a message's key."""
     inner = _between(key, "mail/", names=False)
     mailbox, _, number = (inner or "").partition("/")
-    if (mailbox == BROADCAST or _NAME.match(mailbox)) and _SLOT.match(number):
+    if (mailbox == BROADCAST or is_name(mailbox)) and _is_number(number, 10):
         return mailbox, int(number)
     return None
 
@@ -189,4 +212,4 @@ def _between(key: str, prefix: str, names: bool = True) -> str | None:
     if not key.startswith(prefix) or not key.endswith(".json"):
         return None
     inner = key[len(prefix) : -len(".json")]
-    return inner if not names or _NAME.match(inner) else None
+    return inner if not names or is_name(inner) else None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
+from windlass.choice import Choice
 from windlass.protocol.codec import Document
 from windlass.record import Record
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from windlass.protocol.codec import Fields
 
 
-class Status(Enum):
+class Status(Choice):
     """The states of a step."""
 
     PENDING = "pending"

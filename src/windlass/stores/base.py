@@ -24,9 +24,19 @@ class Capabilities(Record):
 
     conditional_read: bool = True
     distant: bool = True
-    """A request takes milliseconds, so several are better sent at once."""
+    """A request takes milliseconds, so several are better sent at once; otherwise threads cost more than they save."""
     change_notice: str | None = None
-    """A local directory whose changes can be watched, or None."""
+    """A local directory that holds the objects as files, whose changes can be watched; or None."""
+
+    def file(self, key: str) -> str:
+        """Where an object lies below `change_notice`; for a prefix that ends in "/" its folder, with the slash."""
+        from windlass.stores.names import file_name
+
+        return f"{self.change_notice}/{file_name(key)}"
+
+    def below(self, prefix: str) -> Capabilities:
+        """Of a store inside the store, whose keys begin after `prefix`."""
+        return self.but(change_notice=self.file(prefix)[:-1]) if self.change_notice and prefix else self
 
 
 class Store(Protocol):
@@ -56,7 +66,7 @@ class Store(Protocol):
         ...
 
     def list(self, prefix: str, after: str = "", limit: int = 1000) -> Page:
-        """Entries whose key starts with `prefix` and is greater than `after`, sorted by key as bytes."""
+        """Entries whose key starts with `prefix` and is greater than `after`, sorted by key as bytes: `limit`, or a page of fewer."""
         ...
 
     def folders(self, prefix: str) -> tuple[str, ...]:

@@ -60,8 +60,9 @@ class MemoryStore:
             self._objects.pop(key, None)
 
     def list(self, prefix: str, after: str = "", limit: int = 1000) -> Page:
-        """A page of a sorted snapshot."""
+        """A page of a sorted snapshot, as S3 gives it."""
         check_prefix(prefix)
+        limit = min(limit, 1000)
         keys = self._keys(prefix)
         start = bisect_right(keys, after)
         chosen = keys[start : start + limit]

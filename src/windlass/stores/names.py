@@ -62,6 +62,12 @@ def encode(segment: str) -> str:
     return f"{low}~{sum(1 << at for at, char in enumerate(segment) if char != low[at]):x}"
 
 
+def file_name(key: str) -> str:
+    """The path of a key's object below the store's root; for a prefix that ends in "/" that of its folder, with the slash."""
+    *above, last = key.split("/")
+    return "/".join([*map(encode, above), encode(last) + "=" if last else ""])
+
+
 def decode(name: str) -> str | None:
     """The segment that `encode` wrote as `name`, or None where it wrote no such name."""
     if name.isascii() and name[:1] != "." and not name.encode().translate(None, _LOWER):

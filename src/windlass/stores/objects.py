@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from threading import Lock
-
-import obstore
-from obstore.store import S3Store as Client
+from _thread import allocate_lock
 
 from windlass.effects import Entry, IfAbsent, IfMatch, Object, Page, Unchanged
 from windlass.errors import Damaged, StoreError, Unavailable, Unsafe, UsageError
-from windlass.stores import answers, credentials
+from windlass.stores import answers, credentials, library
 from windlass.stores.base import MAX_OBJECT, Capabilities
 from windlass.stores.location import parse
 from windlass.stores.names import check_folder, check_key, check_prefix
@@ -22,10 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, TypeVar
 
+    import obstore
+    from obstore.store import S3Store as Client
+
     from windlass.effects import Condition
     from windlass.stores.location import Location
 
     T = TypeVar("T")
+else:
+    obstore = library.load()
+    Client = obstore._store.S3Store
 
 CONNECT_TIMEOUT = 5.0
 PAGE = 1000
@@ -58,7 +61,7 @@ class S3Store:
         region = place.region or env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or values.get("region")
         self._ask_region = region is None and endpoint is None
         self._env = env
-        self._moving = Lock()
+        self._moving = allocate_lock()
         self.place = place.but(endpoint=endpoint, region=region or "us-east-1")
         if self._provider:
             self._provider()  # a missing extra or an expired login is better said before the first request
@@ -193,7 +196,7 @@ class S3Store:
                 raise Unavailable(f"{self.url} says that {key} has not changed, though nobody asked that", "check the endpoint") from None
             return Unchanged(key=key)
         except FileNotFoundError as error:
-            if answers.understand(error).code == "NoSuchBucket":
+            if "NoSuchBucket" in str(error) and answers.understand(error).code == "NoSuchBucket":
                 raise
             return None
         meta = found.meta

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Lock, Thread
+from _thread import allocate_lock
 
 from windlass.effects import Object, Page, Unchanged
 from windlass.errors import Damaged, PutRefused, PutUnclear, Unavailable
@@ -28,7 +28,7 @@ class Prefix:
         self.store = store
         self.prefix = prefix
         self.url = store.url
-        self.capabilities = store.capabilities
+        self.capabilities = store.capabilities.below(prefix)
 
     def get(self, key: str, unless: str | None = None) -> Object | Unchanged | None:
         check_key(key)
@@ -79,7 +79,7 @@ class Counting:
         self.url = store.url
         self.capabilities = store.capabilities
         self.requests: list[Request] = []
-        self._lock = Lock()
+        self._lock = allocate_lock()
 
     def counts(self) -> dict[str, int]:
         """How many requests of each kind there were."""
@@ -168,6 +168,8 @@ class Timeout:
 
 def bounded(call: Callable[[], T], seconds: float, late: Callable[[], Exception]) -> T:
     """What a call returns or raises, or after so many seconds the error `late`; the call itself may go on."""
+    from threading import Thread
+
     results: list[T] = []
     errors: list[BaseException] = []
 

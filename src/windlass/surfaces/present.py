@@ -6,11 +6,10 @@ than text; only `Styled` pieces, made here, carry escape sequences.
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import sys
 
+from windlass import jsons
 from windlass.errors import WindlassError
 from windlass.record import Record, plain
 
@@ -20,8 +19,9 @@ if TYPE_CHECKING:
 
     Piece: TypeAlias = "str | Styled"
 
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = (*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0))
+_BIDI = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_SAFE = {**dict.fromkeys(_CONTROLS), **{sign: f"\\u{sign:04x}" for sign in _BIDI}}
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "magenta": "35", "cyan": "36"}
 MAX_BODY = 2000
 """Characters of a message body, or of one text field, shown without being asked for the whole."""
@@ -41,8 +41,10 @@ def styled(text: object, style: str) -> Styled:
 
 def clean(text: str) -> str:
     """Text from anywhere, safe for a terminal: no control characters but tab and newline, bidirectional ones as escapes."""
-    text = _CONTROLS.sub("", text.replace("\r\n", "\n"))
-    return _BIDI.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+    if text.isprintable():
+        return text
+    whole = text.encode("utf-8", "ignore").decode("utf-8")  # without halves of characters
+    return whole.replace("\r\n", "\n").translate(_SAFE)
 
 
 def one_line(text: str, width: int = 72) -> str:
@@ -108,7 +110,7 @@ class Output:
     def data(self, value: Any) -> None:
         """One JSON document (or JSON line) with --json; nothing otherwise."""
         if self.as_json:
-            self.exactly(json.dumps(plain(value)) + "\n")
+            self.exactly(jsons.dumps(plain(value)) + "\n")
 
     def exactly(self, text: str) -> None:
         """Text on stdout as it is; the caller knows it to be safe. Raises WindlassError, BrokenPipeError."""
@@ -152,7 +154,7 @@ class Output:
         if self.as_json:
             facts = {name: value for name, value in error.details.items() if name not in ("error", "message", "hint", "exit")}
             report = {"error": error.name, "message": error.message, "hint": error.hint, "exit": error.exit, **facts}
-            sys.stderr.write(json.dumps(plain(report)) + "\n")
+            sys.stderr.write(jsons.dumps(plain(report)) + "\n")
         else:
             first = " ".join(clean(error.message).split("\n"))
             sys.stderr.write(f"windlass: {first}\n" + (f"  {clean(error.hint)}\n" if error.hint else ""))

@@ -183,7 +183,9 @@ class Wire:
 
     def over(self) -> bool:
         """Whether the other side has hung up, or sent something that nobody asked for."""
-        return bool(select.select([self._sock], [], [], 0)[0])
+        poll = select.poll()  # select itself takes no file above 1,023
+        poll.register(self._sock, select.POLLIN)
+        return bool(poll.poll(0))
 
     def wait_until_it_ends(self, seconds: float) -> None:
         """Return when the other side hangs up, or after so many seconds."""

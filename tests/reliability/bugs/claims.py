@@ -320,7 +320,7 @@ BUGS = (
     Bug(
         "status-calls-the-living-dead",
         "`status` shows a claim of a minute ago as run out, where its holder's last refresh was before it.",
-        "ops/survey.py",
+        "protocol/survey.py",
         "lease = max(self.modified, signs.get((self.agent, self.incarnation), 0.0)) + self.lease - now",
         "lease = signs.get((self.agent, self.incarnation), 0.0) + self.lease - now",
         ("tests/ops/test_status.py::test_a_claim_is_a_sign_of_life_for_those_who_look_too",),

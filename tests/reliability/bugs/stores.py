@@ -159,8 +159,8 @@ BUGS = (
         "reset-taken-as-unsent",
         "A write whose connection was reset after it landed is reported as surely failed.",
         "stores/answers.py",
-        r'_UNSENT = re.compile(r"\bHttpError \{\s*kind: Connect,")',
-        r'_UNSENT = re.compile(r"\bkind: Connect")',
+        r'_UNSENT = r"\bHttpError \{\s*kind: Connect,"',
+        r'_UNSENT = r"\bkind: Connect"',
         (f"{OBJECTS}::test_a_put_whose_connection_breaks_may_have_landed",),
     ),
     Bug(
@@ -175,7 +175,8 @@ BUGS = (
         "missing-is-an-error",
         "Reading an object that is not there fails, after some retries.",
         "stores/objects.py",
-        '            if answers.understand(error).code == "NoSuchBucket":\n                raise\n            return None\n',
+        '            if "NoSuchBucket" in str(error) and answers.understand(error).code == "NoSuchBucket":\n'
+        "                raise\n            return None\n",
         "            raise\n",
         (f"{OBJECTS}::test_what_is_not_there_is_none_after_one_request",),
     ),
@@ -183,7 +184,8 @@ BUGS = (
         "missing-bucket-is-an-empty-one",
         "A bucket whose name is mistyped looks like an empty project.",
         "stores/objects.py",
-        '            if answers.understand(error).code == "NoSuchBucket":\n                raise\n            return None\n',
+        '            if "NoSuchBucket" in str(error) and answers.understand(error).code == "NoSuchBucket":\n'
+        "                raise\n            return None\n",
         "            return None\n",
         (f"{OBJECTS}::test_each_answer_to_a_read",),
     ),
@@ -223,8 +225,8 @@ BUGS = (
         "escape-printed",
         "A message moves the reader's cursor, hides its sender, or writes to the clipboard of a terminal.",
         "surfaces/present.py",
-        r'_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")',
-        r'_CONTROLS = re.compile("[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\ud800-\udfff]")',
+        "*range(0x0B, 0x20)",
+        "*range(0x0B, 0x1B), *range(0x1C, 0x20)",
         ("tests/e2e/test_mail.py::test_a_message_cannot_pass_for_anything_but_data",),
     ),
     Bug(

@@ -36,10 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             if name in GROUPS and ("-h" in rest or "--help" in rest):
                 return _group(name)
             raise _unknown(name)
-        from windlass.surfaces.cli.context import Context, load, parser_for
+        from windlass.surfaces.cli.context import Context, load, read
 
         command = load(name)
-        args = parser_for(name, command).parse_args([*before, *rest])
+        args = read(name, command, [*before, *rest])
         context = Context(args, output)
         code = command.run(context, args)
         output.flush()
@@ -153,8 +153,3 @@ def _closed_pipe() -> int:
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())
     return 0
-
-
-def entry() -> None:
-    """The `windlass` script."""
-    sys.exit(main())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -22,15 +20,21 @@ def seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= LONGEST:
-        raise ArgumentTypeError(f"{text!r} is no number of seconds")
+        raise _mistake(f"{text!r} is no number of seconds")
     return value
 
 
 def count(text: str) -> int:
     """A whole number, not negative. Raises ArgumentTypeError."""
     if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise ArgumentTypeError(f"{text!r} is no whole number")
+        raise _mistake(f"{text!r} is no whole number")
     return int(text)
+
+
+def _mistake(text: str) -> Exception:
+    from argparse import ArgumentTypeError
+
+    return ArgumentTypeError(text)
 
 
 def names(given: Iterable[str]) -> tuple[str, ...]:

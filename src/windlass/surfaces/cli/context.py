@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 
 from windlass.errors import UsageError
 from windlass.record import Record
+from windlass.surfaces.cli.options import Reader
 from windlass.surfaces.cli.table import COMMANDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Callable
-    from typing import Any, NoReturn
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
     from windlass.config import Settings
     from windlass.project import Project
@@ -27,20 +27,9 @@ MAX_INPUT = 8 * 1024 * 1024
 class Command(Record):
     """One command: its options and what it does; `run` returns an exit code or None for 0."""
 
-    options: Callable[[argparse.ArgumentParser], None]
+    options: Callable[[ArgumentParser], None]
     run: Callable[[Context, Namespace], int | None]
     examples: str = ""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}", f"see: {self.prog} -h")
-
-
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    """The width comes from here: asking the terminal for it would import shutil at every start."""
-    columns = os.environ.get("COLUMNS", "")
-    return argparse.RawDescriptionHelpFormatter(prog, width=min(int(columns), 120) if columns.isdigit() and int(columns) > 40 else 80)
 
 
 def load(name: str) -> Command:
@@ -51,24 +40,32 @@ def load(name: str) -> Command:
     return command
 
 
-def parser_for(name: str, command: Command) -> argparse.ArgumentParser:
+def read(name: str, command: Command, words: Sequence[str]) -> Namespace:
+    """What a call of a command gave. Raises UsageError; SystemExit after `--help`."""
+    reader: Any = Reader()
+    command.options(reader)
+    _everywhere(reader)
+    found: Namespace | None = reader.read(words)
+    return found if found is not None else parser_for(name, command).parse_args(words)
+
+
+def parser_for(name: str, command: Command) -> ArgumentParser:
     """The parser of one command, with the options that every command has."""
-    examples = f"examples:\n{command.examples.rstrip()}" if command.examples else None
-    parser = _Parser(
-        prog=f"windlass {name}",
-        description=COMMANDS[name][1],
-        epilog=examples,
-        formatter_class=_formatter,
-        allow_abbrev=False,
-    )
+    from windlass.surfaces.cli.parser import make
+
+    parser = make(f"windlass {name}", COMMANDS[name][1], command.examples)
     command.options(parser)
+    _everywhere(parser)
+    return parser
+
+
+def _everywhere(parser: ArgumentParser) -> None:
     everywhere = parser.add_argument_group("everywhere")
     everywhere.add_argument("--store", metavar="URL", help="a directory or s3://bucket/prefix")
     everywhere.add_argument("--project", metavar="P", help="the project in the store")
     everywhere.add_argument("--agent", metavar="A", help="who acts")
     everywhere.add_argument("--json", action="store_true", help="JSON on stdout, errors as JSON on stderr")
     everywhere.add_argument("--debug", action="store_true", help="tracebacks")
-    return parser
 
 
 class Context:

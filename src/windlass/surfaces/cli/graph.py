@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from windlass.ops.graph import Graph
-    from windlass.ops.survey import Brief
+    from windlass.protocol.survey import Brief
     from windlass.surfaces.cli.context import Context
 
 SHOWN = 60

@@ -6,7 +6,7 @@ from windlass.errors import StoreError, UsageError, WindlassError
 from windlass.surfaces.cli.arguments import SHOWN, count, seconds
 from windlass.surfaces.cli.columns import ago, columns, more
 from windlass.surfaces.cli.context import Command
-from windlass.surfaces.present import MAX_BODY, clean, one_line, shortened, styled
+from windlass.surfaces.present import MAX_BODY, one_line, shortened, styled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,15 +88,16 @@ def _show(context: Context, agent: str, inbox: Inbox, *, new: bool) -> None:
     mails = [mail for mail in inbox.mails if not mail.damaged]
     for mail in damaged:
         out.note(f"warning: {mail.damaged}; the rest is shown")
-    out.data(
-        {
-            "agent": agent,
-            "messages": [_message_data(mail, cut=True) for mail in mails],
-            "damaged": [{"id": mail.id, "why": mail.damaged} for mail in damaged],
-            "more": inbox.more,
-        }
-    )
-    if not out.as_json:
+    if out.as_json:
+        out.data(
+            {
+                "agent": agent,
+                "messages": [_message_data(mail, cut=True) for mail in mails],
+                "damaged": [{"id": mail.id, "why": mail.damaged} for mail in damaged],
+                "more": inbox.more,
+            }
+        )
+    else:
         kind = "new message" if new else "message"
         if mails:
             mark = context.project.session.fresh_id()[:6]
@@ -125,9 +126,8 @@ def _envelope(context: Context, mail: Mail, mark: str, now: float, *, whole: boo
         about.append(f"answers {one_line(message.reply_to, 140)}")
     if message.needs_ack:
         about.append("needs ack")
-    out.text(styled(f"[{mark}] ", "dim"), styled(" · ".join(about), "bold"))
-    out.text(clean(message.text) if whole else shortened(message.text, f"windlass message {mail.id}"))
-    out.text(styled(f"[/{mark}]", "dim"))
+    body = message.text if whole else shortened(message.text, f"windlass message {mail.id}")
+    out.text(styled(f"[{mark}] ", "dim"), styled(" · ".join(about), "bold"), "\n", body, "\n", styled(f"[/{mark}]", "dim"))
 
 
 def _message_data(mail: Mail, *, cut: bool) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+from windlass import jsons
 from windlass.surfaces.cli.arguments import add_limit, count
 from windlass.surfaces.cli.columns import ago, columns
 from windlass.surfaces.cli.context import Command
@@ -22,7 +21,7 @@ EVERYTHING = 1_000_000_000
 
 def _text(value: Any) -> str:
     """Strings as they are, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else jsons.dumps(value, ensure_ascii=False)
 
 
 def _data(memory: Memory, *, limit: int | None = None) -> dict[str, Any]:
@@ -68,7 +67,12 @@ def _get_options(parser: ArgumentParser) -> None:
 def _get(context: Context, args: Namespace) -> int:
     memory = context.project.memory.get(args.key)
     context.out.data(_data(memory))
-    context.out.text(json.dumps(_data(memory), indent=2) if args.with_meta else _text(memory.value))
+    if args.with_meta:
+        import json
+
+        context.out.text(json.dumps(_data(memory), indent=2))
+    else:
+        context.out.text(_text(memory.value))
     return 0
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from windlass.ops.status import Overview, Seen
-    from windlass.ops.survey import Brief
+    from windlass.protocol.survey import Brief
     from windlass.surfaces.present import Output, Piece
 
 LINES = 5
