@@ -41,7 +41,7 @@ MOST = 1.15
 def run(bench: Bench) -> Figures:
     """On the S3 server (CPU and requests) and on a local store (CPU), projects of 100, 1,000 and (in full) 10,000 of each."""
     sizes = [100, 1000] if bench.quick else [100, 1000, 10_000]
-    times = bench.times(7, 25)
+    times = bench.times(7, 15)
     tables, targets, plots = [], [], []
     for place in ("S3", "local"):
         proxy = bench.proxy() if place == "S3" else None

@@ -57,7 +57,7 @@ def reading(bench: Bench) -> Figures:
     def again(_: int) -> Spent:
         return ours("inbox", "--all")
 
-    found = rounds(bench.times(1, 5), lambda _: theirs("inbox"), first, again, again, first, again, again)
+    found = rounds(bench.times(1, 3), lambda _: theirs("inbox"), first, again, again, first, again, again)
     for one in (found[0][0], found[1][0], found[2][0]):
         assert sum(line.count("message ") for line in one.output.splitlines()) >= history, one.output[-500:]
     whole = {"theirs": found[0], "first": found[1] + found[4], "again": found[2] + found[3] + found[5] + found[6]}
@@ -65,7 +65,7 @@ def reading(bench: Bench) -> Figures:
     bench.say("looking for new ones behind them")
     ours("inbox", "--new", "--limit", "0")
     theirs("inbox", "--new")
-    found = rounds(bench.times(1, 5), lambda _: theirs("inbox", "--new"), *[lambda _: ours("inbox", "--new")] * 5)
+    found = rounds(bench.times(1, 3), lambda _: theirs("inbox", "--new"), *[lambda _: ours("inbox", "--new")] * 5)
     whole |= {"theirs new": found[0], "new": [one for some in found[1:] for one in some]}
     proxy = bench.proxy()
     counted = bench.windlass(bench.through(store, proxy.url))
@@ -110,7 +110,7 @@ def sending(bench: Bench) -> Figures:
     rows: list[list[object]] = []
     rates: dict[str, list[float]] = {}
     ours: dict[str, list[dict[str, Any]]] = {"many": [], "one": []}
-    for _ in range(bench.times(1, 5)):
+    for _ in range(bench.times(1, 3)):
         for shape, done in ours.items():
             bench.say(f"{SENDERS} senders, {MESSAGES:,} messages, {shape}")
             store = bench.s3()

@@ -74,8 +74,8 @@ def run(bench: Bench) -> Figures:
 
 NOTES = (
     "Very first look: nobody has looked yet, so every step is read, and a snapshot of them is left in the store.",
-    "First look of a machine: it remembers nothing of the project, and finds the snapshot that another machine left, of the steps as they are. "
-    "What changed since would be read one by one.",
+    "First look of a machine: it remembers nothing of the project, and finds the snapshot that another one left, of the steps as they are.",
+    "What changed since such a snapshot was written is read one by one.",
     "A second look reads what changed since the first.",
     "tracecraft reads every step at each look, one after the other.",
     "Floor: a process that lists the steps and reads each with obstore on 32 threads, and does nothing with them.",

@@ -56,7 +56,7 @@ class Woken(NamedTuple):
 def run(bench: Bench) -> Figures:
     """All kinds at once in threads, each by turns over the waits; events come at random moments."""
     kinds, close = ways(bench)
-    rounds = bench.times(3, 20)
+    rounds = bench.times(3, 6)
     peer = [kind for kind in kinds if kind.side.name == "tracecraft"]
     ours = [kind for kind in kinds if kind not in peer]
     found: dict[tuple[str, str, float], list[Woken]] = {}
@@ -68,7 +68,7 @@ def run(bench: Bench) -> Figures:
         for wait in (*WAITS, *([] if bench.quick else [LONG])):
             bench.say(f"waits of {wait:g} s")
             together(ours, wait, max(2, round(rounds * min(1.0, 5 / wait))), found)
-        while len(theirs) < bench.times(5, 20):
+        while len(theirs) < bench.times(5, 10):
             time.sleep(0.5)
     finally:
         over.set()

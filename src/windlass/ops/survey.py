@@ -29,7 +29,7 @@ AT_ONCE_BYTES = 32 * 1024 * 1024
 """Reads that are asked for together, and what they may bring."""
 MANY, SHARE = 64, 32
 """Steps to read, and of how many listed ones one in so many, from which the snapshot is looked at first: it may be large."""
-NEWS = 128
+NEWS = 64
 """Steps that were read, and that the snapshot does not have as they are, from which it is written anew."""
 _SEEN = "survey"
 _SHAPE = 4
