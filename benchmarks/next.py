@@ -41,7 +41,9 @@ def run(bench: Bench) -> Figures:
             targets.append(_flat(f"requests a step, {where}, {agents} at once", [one.requests for one in done]))
             targets.append(_flat(f"time a step, {where}, {agents} at once", [one.seconds / one.size for one in done]))
             if agents > 1:
-                targets.append(_waste(f"{where}, all ready", max(one.wasted for one in done if one.size > 4 * agents)))
+                targets.append(
+                    _waste(f"{where}, all ready, five steps an agent or more", max(one.wasted for one in done if one.size > 4 * agents))
+                )
         for shape in ("mixed", "layers", "chains"):
             _real(bench, where, shape, bench.times(300, 500), 50, rows)
     columns = ["Store", "Plan", "Steps", "Agents", "steps/s", "wasted writes a claim", "requests a step", "GET", "PUT", "LIST"]
@@ -104,6 +106,7 @@ def _waste(what: str, wasted: float) -> Target:
 
 
 NOTES = (
+    "Agents keep what they remember in memory here; a process of its own would also write it to files.",
     "tracecraft has no such command: its agents choose from `status` and claim by name.",
     "flat: all steps are ready at once; mixed: the same with four priorities.",
     "layers: each step needs two of the layer before, 100 wide; chains: 60 chains, so few steps are ready at a time.",

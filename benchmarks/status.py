@@ -78,6 +78,7 @@ NOTES = (
     "What changed since such a snapshot was written is read one by one.",
     "A second look reads what changed since the first.",
     "tracecraft reads every step at each look, one after the other.",
+    "It knows claimed steps only, of two objects each, and has as many of those; about half of Windlass' steps are still pending.",
     "Floor: a process that lists the steps and reads each with obstore on 32 threads, and does nothing with them.",
     "The server answers one request after the other: a very first look cannot be quicker there than it takes to answer so many reads.",
 )

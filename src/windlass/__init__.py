@@ -72,6 +72,7 @@ _MODULES = ("aio", "records")
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import enum  # noqa: F401 (so that the states in records are real enumerations in every program)
     from importlib import import_module
 
     if name in _MODULES:

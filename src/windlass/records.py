@@ -5,6 +5,8 @@ All are frozen; `record.but(field=…)` gives a changed copy. Times are seconds 
 
 from __future__ import annotations
 
+import enum  # noqa: F401 (so that the states are real enumerations in every program)
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from windlass.ops.agents import Me

@@ -16,6 +16,7 @@ from tests.ops.world import DAY, HOUR, Agent, Between, Place, error_of, stop_bef
 from windlass import effects as fx
 from windlass.errors import AccessDenied, Damaged, Fenced, NothingLeft, NothingReady, Unavailable, Unmet, UsageError
 from windlass.ops import agents, plans, steps, work
+from windlass.ops.board import offer
 from windlass.ops.work import next_
 from windlass.protocol import keys
 from windlass.protocol.agents import MARGIN, Presence
@@ -431,6 +432,35 @@ def test_a_low_board_is_filled_by_one_page_and_not_by_a_look_at_everything(place
     kept = decode(Board, keys.BOARD, place.body(keys.BOARD))
     assert (len(kept.ready), kept.rest) == (256, "s00555.json")
     assert {one.name for one in kept.ready} == {f"s{n:05}" for n in range(300, 556)}
+
+
+@pytest.mark.parametrize("after", [30, 1000, 20_000])
+@pytest.mark.parametrize("what", ["a step that became ready and is on no board", "a step whose holder died"])
+def test_who_waits_beside_a_busy_board_finds_in_minutes_what_nobody_put_there(place: Place, ann: Agent, after: int, what: str) -> None:
+    others = [a_step(f"o{n}", labels=("a",)) for n in range(20)]
+    held = a_step("held", agent="bob", lease=1e6 if "ready" in what else float(after), labels=("b",))
+    plant(place, [*others, held, a_step("next", "held", labels=("b",))])
+    set_board(place, *others, at=place.now)
+    began, turns = place.now, 0
+
+    def sleep(seconds: float) -> None:
+        nonlocal turns
+        end = place.now + seconds
+        while place.now < end:  # work of another kind goes on and on
+            place.pass_(min(2.0, end - place.now))
+            turns += 1
+            seen = decode(Board, keys.BOARD, place.body(keys.BOARD))
+            put(
+                place,
+                keys.BOARD,
+                seen.but(ready=Board().changed([offer(one) for one in others[turns % 2 :]], [], 0).ready, write_id=f"w{turns}"),
+            )
+            if "ready" in what and place.now - began >= after:
+                put(place, keys.step("held"), a_step("held", status=DONE, labels=("b",)))
+
+    ann.world._sleep = sleep
+    assert take(ann, labels=["b"], wait=1e6) == ("next" if "ready" in what else "held")
+    assert place.now - began - after < 300
 
 
 def rotten(place: Place, planner: Agent, size: int, *, free: set[int]) -> None:

@@ -48,7 +48,9 @@ GRACE = 1.0
 LOOK_AGAIN = 5.0
 """Seconds until somebody who waits looks at every step again, at first."""
 LONGEST = 60.0
-"""Seconds that it leaves that to others, at first."""
+"""Seconds that it leaves that to others, at first; and half the time waited, where nobody does it, at most."""
+LATEST = 180.0
+"""Seconds that it leaves that to others, however long it waited, give or take a quarter."""
 FEW = 31
 """Offers of a board that rots, at most, that somebody reads who may wait until it is tidied up."""
 FILLS = 8
@@ -145,8 +147,11 @@ class _Patience(Record):
 def _patience(pace: waiting.Pace) -> Op[_Patience]:
     """Less and less often; the first time after a moment, since those who finish steps put others on the board."""
     share = (yield from fx.pick(1000)) / 1000
-    gap = max(pace.waited * 0.5, LOOK_AGAIN) * (0.75 + share / 2)
-    return _Patience(due=pace.waited + gap if pace.waited else GRACE * share, most=pace.waited + max(LONGEST, 3 * gap))
+    spread = 0.75 + share / 2  # those who began together do not look together
+    gap = min(max(pace.waited * 0.5, LOOK_AGAIN), LONGEST) * spread
+    return _Patience(
+        due=pace.waited + gap if pace.waited else GRACE * share, most=pace.waited + min(max(LONGEST, pace.waited), LATEST) * spread
+    )
 
 
 def _find(wish: Wish, *, whole: bool, turn: str | None) -> Op[Claimed | _Idle]:
@@ -156,7 +161,7 @@ def _find(wish: Wish, *, whole: bool, turn: str | None) -> Op[Claimed | _Idle]:
     if won is not None:
         return won
     over = seen.board.over
-    if over is not None and over.listing == (yield from listing()):
+    if over is not None and not wish.labels and over.listing == (yield from listing()):
         return _Idle(problem=_nothing_left(over.counts), seen=seen)
     if not whole and seen.version is not None and not seen.sealed:
         mine = (yield from change(seen, [], [], looks=seen.board.looks + 1)) if turn == seen.version else None
