@@ -63,7 +63,8 @@ def run(bench: Bench) -> Figures:
     for side in ours:  # both have acted within this minute, and have looked into their mailbox
         side("send", "alice" if side is ours[1] else "bob", "hello")
         side("claim", f"own-{side.env['WINDLASS_AGENT']}")
-    for side in (*ours, *theirs):
+    for side in (*ours, *theirs):  # the second finds nothing, and looks for gaps, as every ten minutes
+        side("inbox", "--new")
         side("inbox", "--new")
     rows, targets = [], []
     work = [0.0, 0.0]

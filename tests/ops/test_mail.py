@@ -61,6 +61,7 @@ def test_requests(ann: Agent, bob: Agent) -> None:
     send(ann, "bob", "warm")
     assert ann.cost(mail.send(ann.actor, "bob", "x")) == {"put": 1, "get": 1}
     new(bob)
+    assert bob.cost(mail.unread(bob.actor)) == {"get": 2, "list": 2}, "a look for gaps, every ten minutes"
     assert bob.cost(mail.unread(bob.actor)) == {"get": 2}
     bob.hints.remember("cursor:bob", None)
     assert bob.cost(mail.unread(bob.actor)) == {"get": 3}
@@ -612,6 +613,25 @@ def test_a_repeated_handoff_tells_another_recipient_too(place: Place, ann: Agent
         assert [found.mailbox for found in one.do(mail.all_(one.actor)).mails] in ([one.name, ALL], [ALL, one.name])
 
 
+@pytest.mark.parametrize("gap", [1, 100])
+@pytest.mark.parametrize("box", ["bob", ALL])
+@pytest.mark.parametrize("wait", [False, True])
+def test_who_reads_only_what_is_new_finds_what_lies_behind_a_gap_in_ten_minutes(
+    place: Place, ann: Agent, bob: Agent, gap: int, box: str, wait: bool
+) -> None:
+    for n in range(6):
+        send(ann, box, str(n))
+    while new(bob):
+        pass
+    place.write(keys.slot(box, 6 + gap), encode(Message(text="acknowledged", sender="eve", write_id="w")))
+    assert new(bob) == []
+    if wait:
+        assert [one.message.text for one in bob.do(mail.wait_unread(bob.actor, 700.0)).mails] == ["acknowledged"]
+    else:
+        place.pass_(600)
+        assert new(bob) == ["acknowledged"]
+
+
 @pytest.mark.parametrize("gap", [3, 100])
 @pytest.mark.parametrize("look", [mail.recent, mail.all_])
 def test_looking_at_the_mailbox_fills_a_gap_in_it(
@@ -619,7 +639,8 @@ def test_looking_at_the_mailbox_fills_a_gap_in_it(
 ) -> None:
     for n in range(6):
         send(ann, "bob", str(n))
-    new(bob)
+    while new(bob):
+        pass
     place.write(keys.slot("bob", 6 + gap), encode(Message(text="from a dead sender", write_id="w")))
     assert new(bob) == []
     assert bob.do(look(bob.actor, 1000)).mails[-1].message.text == "from a dead sender"

@@ -300,6 +300,21 @@ def heads(places: Sequence[tuple[str, int]]) -> Op[list[fx.Object | Damaged | No
     return _readable((yield from fx.gather([fx.Get(key=keys.slot(mailbox, number)) for mailbox, number in places])))
 
 
+def fill_gaps(places: Sequence[tuple[str, int]]) -> Op[bool]:
+    """Fill the gap where entries lie behind a slot that is not there, in each of several mailboxes; whether there was one.
+
+    A sender leaves one behind that had a hint from before a restore and died. Raises StoreError.
+    """
+    listed = [fx.List(prefix=keys.slots(mailbox), after=keys.slot(mailbox, number), limit=1) for mailbox, number in places]
+    found = False
+    for (mailbox, number), page in zip(places, (yield from fx.gather(listed)), strict=True):
+        if isinstance(page, Exception):
+            raise page
+        if page.entries:
+            found = (yield from readable_end(mailbox, max(0, number - 1))) > number or found
+    return found
+
+
 def read_on(mailbox: str, start: int, limit: int, head: fx.Object | Damaged | None) -> Op[list[Mail]]:
     """As `read`, where slot `start` was just read: `head` is what was there."""
     if head is None:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from windlass.ops.waiting import Pace
 
 
+GAPS = 600.0
+"""Seconds between a reader's looks for messages behind a gap, which it would not meet otherwise."""
+
+
 class Posted(Record):
     """A message that was sent. `again`: this id had been sent before. `stranger`: nobody registered the recipient's name."""
 
@@ -272,9 +276,25 @@ def _next(agent: str, cursor: Cursor) -> tuple[tuple[str, int], tuple[str, int]]
 
 
 def _glance(agent: str) -> Op[tuple[Cursor, list[fx.Object | Damaged | None]]]:
-    """The cursor as this machine knows it, and what lies just behind it in each mailbox."""
+    """The cursor as this machine knows it, and what lies just behind it in each mailbox, any gap there filled now and then."""
     cursor = yield from _cursor(agent, fresh=False)
-    return cursor, (yield from logs.heads(_next(agent, cursor)))
+    heads = yield from logs.heads(_next(agent, cursor))
+    if not any(heads) and (yield from _gaps_due(agent)) and (yield from logs.fill_gaps(_next(agent, cursor))):
+        heads = yield from logs.heads(_next(agent, cursor))
+    return cursor, heads
+
+
+def _gaps_due(agent: str) -> Op[bool]:
+    """Whether this machine has not looked for gaps for a while; from now on it has."""
+    now, name = (yield from fx.now()), "gaps:" + agent
+    try:
+        last = float((yield from fx.recall(name)) or b"-inf")
+    except ValueError:  # an odd hint is no hint
+        last = float("-inf")
+    if 0 <= now - last < GAPS:
+        return False
+    yield from fx.remember(name, b"%r" % now)
+    return True
 
 
 def recent(actor: Actor, limit: int = 20) -> Op[Inbox]:
