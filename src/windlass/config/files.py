@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from windlass import __version__, jsons
+from windlass import jsons
 from windlass.config import places, where
 from windlass.config.settings import absolute
 from windlass.digest import sha256_hex
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _LARGEST = 65536
 _KNOWN = ("store", "project", "lease")
+_RULES = 1
+"""To be raised with any change of what a file may say: what was read by other rules is read again."""
 
 
 class FileSettings(Record):
@@ -108,7 +110,7 @@ def _cached(cache: str, sha256: str) -> str:
 
 
 def _seal(sha256: str, said: str) -> str:
-    return sha256_hex(f"{__version__} {sha256} {said}".encode())  # what was read by another version's rules is read again
+    return sha256_hex(f"{_RULES} {sha256} {said}".encode())
 
 
 def _recall(cache: str | None, sha256: str) -> dict[str, Any] | None:
