@@ -75,7 +75,7 @@ def team(sides: Sequence[Side]) -> Sequence[Side]:
 
 def run(bench: Bench) -> Figures:
     """All three sides in turn, a bare interpreter between them."""
-    times = bench.times(10, 25)
+    times = bench.times(6, 25)
     store, local = bench.s3(), bench.local()
     home = bench.folder_for("home")
     sides = [

@@ -76,7 +76,7 @@ def in_sequence(entries: Iterable[Entry]) -> int:
 
 def run(bench: Bench) -> Figures:
     """The commands of both sides in turn, then the looks of ours at a large project."""
-    times = bench.times(5, 15)
+    times = bench.times(3, 15)
     proxy = bench.proxy(DELAY)
     store = bench.s3(proxy.url)
     ours = [bench.windlass(store, agent) for agent in ("alice", "bob")]

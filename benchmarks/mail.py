@@ -41,7 +41,7 @@ def run(bench: Bench) -> Figures:
 
 def reading(bench: Bench) -> Figures:
     """Both sides by turns: everything, with and without the segments that a first reading leaves; then what is new, where nothing is."""
-    history = bench.times(3000, LENGTHS[-1])
+    history = bench.times(1000, LENGTHS[-1])
     bench.say(f"reading {history:,} messages")
     store = bench.s3()
     ours, theirs = bench.windlass(store), bench.tracecraft(store)

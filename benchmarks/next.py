@@ -45,7 +45,7 @@ def run(bench: Bench) -> Figures:
                     _waste(f"{where}, all ready, five steps an agent or more", max(one.wasted for one in done if one.size > 4 * agents))
                 )
         for shape in ("mixed", "layers", "chains"):
-            _real(bench, where, shape, bench.times(300, 500), 50, rows)
+            _real(bench, where, shape, bench.times(150, 500), 50, rows)
     columns = ["Store", "Plan", "Steps", "Agents", "steps/s", "wasted writes a claim", "requests a step", "GET", "PUT", "LIST"]
     tables.append(Table("`next` and `complete` until a plan is done, without any work in between", columns, rows))
     tables.append(_virtual(bench, targets))
@@ -55,7 +55,7 @@ def run(bench: Bench) -> Figures:
 
 
 def _sizes(bench: Bench) -> tuple[int, ...]:
-    return (100, 1000) if bench.quick else (100, 1000, 10_000)
+    return (100, 400) if bench.quick else (100, 1000, 10_000)
 
 
 def _real(bench: Bench, where: str, shape: str, size: int, agents: int, rows: list[list[object]]) -> Real:
@@ -76,7 +76,7 @@ def _virtual(bench: Bench, targets: list[Target]) -> Table:
     rows: list[list[object]] = []
     sizes = _sizes(bench)
     cases = [("flat", size, agents) for agents in (1, 50) for size in sizes]
-    cases += [(shape, bench.times(400, 1000), 50) for shape in ("mixed", "layers", "chains")]
+    cases += [(shape, bench.times(200, 1000), 50) for shape in ("mixed", "layers", "chains")]
     for shape, size, agents in cases:
         bench.say(f"virtual time: {shape}, {size} steps, {agents} agents")
         found = pulled(shape, size, agents)

@@ -37,7 +37,7 @@ class Races(NamedTuple):
 
 def run(bench: Bench) -> Figures:
     """Both sides in processes of their own, by turns."""
-    blocks, rounds = bench.times(2, 6), bench.times(15, 60)
+    blocks, rounds = bench.times(1, 6), bench.times(15, 60)
     store = bench.s3()
     bench.windlass(store)  # the project, without a plan: claiming a step declares it
     rows, targets = [], []

@@ -47,7 +47,7 @@ def run(bench: Bench) -> Figures:
     lines: dict[str, list[tuple[float, float]]] = {}
     for size in sizes:
         bench.say(f"{size:,} steps")
-        found, local = on_s3(bench, size), looks(bench, bench.local(), size, bench.times(5, 15))
+        found, local = on_s3(bench, size), looks(bench, bench.local(), size, bench.times(3, 15))
         for look in LOOKS:
             walls = [one.wall for one in found.ours[look]]
             faster = ratio([one.wall for one in found.theirs], walls)
@@ -99,7 +99,7 @@ def on_s3(bench: Bench, size: int) -> Found:
         theirs.append(peer("status"))
         floor.append(bench.bench_run(bare, home))
 
-    times = bench.times(5, 15) if size < 10_000 else bench.times(1, 3)
+    times = bench.times(3, 15) if size < 10_000 else bench.times(1, 3)
     ours = looks(bench, store, size, times, between)
     proxy = bench.proxy()
     counts: dict[str, str] = {}

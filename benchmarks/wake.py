@@ -56,7 +56,7 @@ class Woken(NamedTuple):
 def run(bench: Bench) -> Figures:
     """All kinds at once in threads, each by turns over the waits; events come at random moments."""
     kinds, close = ways(bench)
-    rounds = bench.times(3, 6)
+    rounds = bench.times(2, 6)
     peer = [kind for kind in kinds if kind.side.name == "tracecraft"]
     ours = [kind for kind in kinds if kind not in peer]
     found: dict[tuple[str, str, float], list[Woken]] = {}
@@ -68,7 +68,7 @@ def run(bench: Bench) -> Figures:
         for wait in (*WAITS, *([] if bench.quick else [LONG])):
             bench.say(f"waits of {wait:g} s")
             together(ours, wait, max(2, round(rounds * min(1.0, 5 / wait))), found)
-        while len(theirs) < bench.times(5, 10):
+        while len(theirs) < bench.times(3, 10):
             time.sleep(0.5)
     finally:
         over.set()
@@ -242,7 +242,7 @@ def idling(bench: Bench, kinds: Sequence[Kind]) -> list[Idle]:
         proxies.append(proxy)
         named.append(f"{side.name} {kind.name}, {kind.place}")
         commands.append((side, ("wait-for", "never") if kind.name == "wait-for" else kind.command(0)))
-    seconds = bench.times(8, 20)
+    seconds = bench.times(5, 20)
     found = measured(commands, seconds, lambda: [requests(list(proxy.log)) for proxy in proxies])
     out = []
     for kind, name, (cpu, memory, sent) in zip(kinds, named, found, strict=True):
@@ -288,7 +288,7 @@ def busy(bench: Bench) -> list[Idle]:
     worker = threading.Thread(target=work)
     worker.start()
     try:
-        found = measured([(side, ("wait-for", name)) for name in ("there", "absent")], bench.times(8, 20), lambda: [{}, {}])
+        found = measured([(side, ("wait-for", name)) for name in ("there", "absent")], bench.times(5, 20), lambda: [{}, {}])
     finally:
         over.set()
         worker.join()

@@ -29,9 +29,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Rows as Markdown."""
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(cell(one) for one in row) + " |" for row in rows]
-    if len(rows) > LONG:
-        lines = [f"<details><summary>All {len(rows)}</summary>", "", *lines, "", "</details>"]
     return "\n".join(lines)
+
+
+def folded(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """As `table`, folded away where it is long."""
+    shown = table(columns, rows)
+    return f"<details><summary>All {len(rows)}</summary>\n\n{shown}\n\n</details>" if len(rows) > LONG else shown
 
 
 def cell(value: object) -> str:

@@ -54,7 +54,7 @@ def run(module: str, options: list[str]) -> tuple[int, dict[str, Any] | None]:
 def show(figures: dict[str, Any]) -> str:
     """A part's figures as Markdown."""
     notes = [f"- {note}" for note in figures.get("notes", ())]
-    return "\n".join([page.table(figures["columns"], figures["rows"]), "", *notes, *([""] if notes else []), page.source(figures), ""])
+    return "\n".join([page.folded(figures["columns"], figures["rows"]), "", *notes, *([""] if notes else []), page.source(figures), ""])
 
 
 def render(text: str, figures: dict[str, Any]) -> str:
