@@ -63,17 +63,6 @@ class Side:
             raise RuntimeError(f"{self.name} {' '.join(arguments)}: exit {spent.code}\n{spent.output}")
         return spent
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start a command and do not wait for it; its output is thrown away."""
-        return subprocess.Popen(
-            [str(self.command), *arguments],
-            env=self.env,
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
 
 class Bench:
     """One run: its S3 server (ministack, started here, or the place given as s3://BUCKET/PREFIX?endpoint=…), folders and sides."""

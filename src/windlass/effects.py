@@ -40,6 +40,11 @@ class Entry(Record):
     size: int
     modified: float
 
+    @property
+    def mark(self) -> str:
+        """What tells this state of the object from others: its version, else its time and size."""
+        return self.version or f"{self.modified:.9f}/{self.size}"
+
 
 class Page(Record):
     """Entries sorted by key; `more` is the key to list on after, or None at the end."""

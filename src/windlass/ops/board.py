@@ -138,9 +138,9 @@ def documents(found: dict[str, Version[Step] | None]) -> dict[str, Step | None]:
     return {name: entry.doc if entry else None for name, entry in found.items()}
 
 
-def refill(seen: Look, remove: Sequence[str], doubtful: Sequence[str]) -> Op[bool]:
+def refill(seen: Look, remove: Sequence[str], doubtful: Sequence[str]) -> Op[None]:
     """Look at the next steps that found no room on the board, and at those that changed since they did, and put the ready ones
-    there; whether that came about.
+    there, unless somebody else wrote the board meanwhile.
 
     They are taken off the rest before they are read, so that of many who find the board low one reads them. Where that
     one is killed meanwhile, they are found again by whoever looks at everything. Raises StoreError.
@@ -149,14 +149,13 @@ def refill(seen: Look, remove: Sequence[str], doubtful: Sequence[str]) -> Op[boo
     page = yield from fx.page(keys.STEPS, keys.STEPS + seen.board.rest, PAGE)
     then: Look | None = yield from change(seen, [], [*remove, *doubtful], rest=page.more and page.more[len(keys.STEPS) :])
     if then is None or then is seen:
-        return False
+        return
     shown = {one.name for one in seen.board.ready}
     names = [name for entry in page.entries if (name := keys.parse_step(entry.key)) and name not in shown]
     for some in filter(None, (names, doubtful)):  # these later: few of them can still be had, and others wait
         found = yield from read_steps(some)
         yield from put_on_board((yield from _offers(found, documents(found))), [], then)
         then = None
-    return True
 
 
 def _offers(read: Mapping[str, Version[Step] | None], found: Mapping[str, Step | None]) -> Op[list[Ready]]:
@@ -174,7 +173,7 @@ def listing() -> Op[str]:
     after: str | None = ""
     while after is not None:
         page = yield from fx.page(keys.STEPS, after)
-        rows += [f"{one.key} {one.version or f'{one.modified:.9f}/{one.size}'}" for one in page.entries]
+        rows += [f"{one.key} {one.mark}" for one in page.entries]
         after = page.more
     return sha256_hex("\n".join(rows).encode())
 

@@ -279,7 +279,7 @@ def _is_end(found: fx.Object) -> bool:
 def inventory(stays: Frozen) -> Op[dict[str, str]]:
     """The key of everything that is copied, each with a mark that changes when it does."""
     return {
-        entry.key: entry.version or f"{entry.modified:.9f}/{entry.size}"
+        entry.key: entry.mark
         for entry in (yield from _entries(""))
         if not entry.key.startswith(LEFT_BEHIND) and entry.key not in stays.archived and not _after_end(entry.key, stays.ends)
     }

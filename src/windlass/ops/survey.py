@@ -105,11 +105,10 @@ class _Found:
 
     def knows(self, name: str, entry: fx.Entry) -> bool:
         """Whether the step is known as it is listed; then that is what it is."""
-        mark = entry.version or f"{entry.modified:.9f}/{entry.size}"
         for known in self.sources:
             row = known.get(name)
-            if row is not None and row[0] == mark:
-                self.marks[name] = mark
+            if row is not None and row[0] == entry.mark:
+                self.marks[name] = entry.mark
                 self.steps[name] = at(row[1], entry.modified)
                 return True
         return False

@@ -73,7 +73,7 @@ def timeline(*, since: float = 0.0, limit: int | None = 20) -> Op[View]:
     latest, more = 0.0, False
     for folder in FOLDERS:
         entries = yield from _list([folder])
-        marks |= {entry.key: _mark(entry) for entry in entries}
+        marks |= {entry.key: entry.mark for entry in entries}
         latest = max([latest, *(entry.modified for entry in entries)])
         found = sorted((entry for entry in entries if entry.modified >= since - SLACK), key=lambda entry: entry.modified)
         if limit is not None and len(found) > limit:
@@ -140,10 +140,10 @@ def _begin(view: View, seen: AbstractSet[tuple[str, str, int]]) -> Op[dict[str, 
 def _go_on(view: View, seen: AbstractSet[tuple[str, str, int]]) -> Op[View]:
     """What changed since the view was taken."""
     marks, seqs = dict(view.marks), dict(view.seqs or {})
-    entries = [entry for entry in (yield from _list(LIVE)) if marks.get(entry.key) != _mark(entry)]
+    entries = [entry for entry in (yield from _list(LIVE)) if marks.get(entry.key) != entry.mark]
     events: list[Event] = []
     for entry, found in zip(entries, (yield from _read([entry.key for entry in entries])), strict=True):
-        marks[entry.key] = _mark(entry)
+        marks[entry.key] = entry.mark
         known = seqs.get(entry.key, 0)
         new = [event for event in _events(found) if event.seq > known or event.kind == "damage"]
         seqs[entry.key] = max([known, *(event.seq for event in new)])
@@ -155,10 +155,6 @@ def _go_on(view: View, seen: AbstractSet[tuple[str, str, int]]) -> Op[View]:
         events += new
     events = [event for event in _ordered(events) if (event.kind, event.subject, event.seq) not in seen]
     return view.but(events=tuple(events), marks=marks, seqs=seqs, latest=max([view.latest, *(entry.modified for entry in entries)]))
-
-
-def _mark(entry: fx.Entry) -> str:
-    return entry.version or f"{entry.modified:.9f}/{entry.size}"
 
 
 def _list(folders: Iterable[str]) -> Op[list[fx.Entry]]:

@@ -198,7 +198,10 @@ def _note_over(wish: Wish) -> Op[None]:
 
 def _pause_on(actor: Actor, board: str | None, pace: waiting.Pace, until: float) -> Op[waiting.Pace]:
     """Poll the board alone, by conditional reads, until it changes or `until` seconds were waited."""
-    most = waiting.MOST
+    try:
+        most = (yield from act(actor)).due  # also of the first pause
+    except Unavailable:
+        most = waiting.FIRST
     while not pace.waited >= until:  # also where it is not a number, which the pause refuses
         # a board that changes all the time keeps nobody busy who finds nothing on it
         pace = yield from waiting.pause(pace, until, most, until=(keys.BOARD,), least=waiting.FIRST)
@@ -215,7 +218,6 @@ def _pause_on(actor: Actor, board: str | None, pace: waiting.Pace, until: float)
 def _from_board(wish: Wish, me: Me, *, whole: bool) -> Op[tuple[Claimed | None, Look, bool]]:
     """Claim what the board offers and keep the board filled: the claim, the board as it was last seen, whether it offers more."""
     seen = yield from look()
-    search = None
     for _ in range(FILLS):
         trail = yield from trails.recall(wish.actor.agent, seen.board)
         search = Search(wish, me, seen.board.ready, seen, trail)

@@ -208,8 +208,8 @@ BUGS = (
         "snapshot-of-another-version",
         "A first look from a machine shows steps as they were when somebody else looked, not as they are.",
         "ops/survey.py",
-        "            if row is not None and row[0] == mark:\n",
-        "            if row is not None and (row[0] == mark or known is not self.sources[0]):\n",
+        "            if row is not None and row[0] == entry.mark:\n",
+        "            if row is not None and (row[0] == entry.mark or known is not self.sources[0]):\n",
         ("tests/ops/test_status.py::test_a_fresh_machine_reads_only_what_changed_since",),
     ),
     Bug(
