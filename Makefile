@@ -32,10 +32,10 @@ tests: .venv/.dev .venvs/ministack/.done ## the tests alone; PYTEST_ARGS="tests/
 soak: .venv/.dev .venvs/ministack/.done .venvs/fuzz/.done ## the long reliability programme; writes docs/reliability.md; SOAK="simulation" chooses
 	@$(BIN)/python -m tools.soak $(SOAK)
 
-bench: .venvs/bench/.done .venvs/tracecraft/.done .venvs/ministack/.done ## benchmarks beside tracecraft, the quick form; BENCH="mail next" chooses
+bench: .venvs/bench/.done .venvs/tracecraft/.done .venvs/rclone/.done .venvs/ministack/.done ## benchmarks beside tracecraft, the quick form; BENCH="mail next" chooses
 	@.venvs/bench/bin/python -m benchmarks $(BENCH)
 
-bench-full: .venvs/bench/.done .venvs/tracecraft/.done .venvs/ministack/.done ## the full form; writes docs/benchmarks.md and its plots
+bench-full: .venvs/bench/.done .venvs/tracecraft/.done .venvs/rclone/.done .venvs/ministack/.done ## the full form; writes docs/benchmarks.md and its plots
 	@.venvs/bench/bin/python -m benchmarks --full $(BENCH)
 
 lint: .venv/.dev ## ruff: rules and format
@@ -71,6 +71,7 @@ lock: .venvs/lock/.done ## resolve requirements/*.txt anew
 	@$(LOCK) --group dev -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
 	@$(LOCK) --group ministack -o requirements/ministack.txt
 	@$(LOCK) --group tracecraft -o requirements/tracecraft.txt
+	@$(LOCK) --group rclone -o requirements/rclone.txt
 	@$(LOCK) --group plots -c requirements/dev.txt -o requirements/plots.txt
 	@$(LOCK) --group fuzz -o requirements/fuzz.txt
 
@@ -106,6 +107,11 @@ clean: ## remove every environment, build and cache
 .venvs/tracecraft/.done: requirements/tracecraft.txt
 	@echo "Preparing tracecraft, to compare with …"
 	@tools/venv "$(PYTHON)" .venvs/tracecraft -r $<
+	@touch $@
+
+.venvs/rclone/.done: requirements/rclone.txt
+	@echo "Preparing rclone, to compare with …"
+	@tools/venv "$(PYTHON)" .venvs/rclone -r $<
 	@touch $@
 
 # What is measured is an installed wheel, as users have it, not the checkout.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FIGURES = ROOT / "docs/benchmarks.json"
 PAGE = ROOT / "docs/benchmarks.md"
 PLOTS = ROOT / "docs/benchmarks"
-PARTS = ("commands", "distance", "requests", "wake", "race", "mail", "status", "next", "growth", "instructions", "startup")
+PARTS = ("commands", "distance", "requests", "wake", "race", "mail", "status", "next", "growth", "files", "instructions", "startup")
 """Each a module of this folder with `run(bench) -> Figures`."""
 
 

@@ -185,7 +185,11 @@ class Bench:
 
     def bench_run(self, command: Sequence[str], home: Path) -> Spent:
         """A process in a fresh home that must succeed. Raises RuntimeError."""
-        spent = self.spend(command, self._environment(home), home)
+        return self.run_in(command, self._environment(home), home)
+
+    def run_in(self, command: Sequence[str], env: Mapping[str, str], folder: Path | None = None) -> Spent:
+        """A process with that environment that must succeed. Raises RuntimeError."""
+        spent = self.spend(command, env, folder or self.folder)
         if spent.code:
             raise RuntimeError(f"{' '.join(command)}: exit {spent.code}\n{spent.output}")
         return spent

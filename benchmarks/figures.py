@@ -17,7 +17,7 @@ class Table(NamedTuple):
 
 
 class Target(NamedTuple):
-    """One figure that was to be reached. `row`: its line in the list of targets (1 to 12)."""
+    """One figure that was to be reached. `row`: its line in the list of targets (1 to 15)."""
 
     row: int
     what: str

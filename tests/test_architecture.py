@@ -26,8 +26,10 @@ ARROWS: dict[str, set[str]] = {
     "stores": FOUNDATION,
     "drivers": FOUNDATION | {"stores.base"},
     "config": FOUNDATION | {"stores.base"},
+    "files": {"errors", "record", "digest", "jsons"},
     "ops": {"protocol", "effects", "errors", "record", "digest", "jsons"},
-    "project": {"ops", "protocol", "drivers", "stores", "config", "effects", "errors", "record", "testing.hammer", "testing.linearizable"},
+    "project": {"ops", "protocol", "drivers", "stores", "config", "files", "effects", "errors", "record"}
+    | {"testing.hammer", "testing.linearizable"},
     "surfaces": {"project", "config", "errors", "record", "jsons", "__init__"},
     "testing": {"effects", "drivers", "stores.base", "errors", "record"},
     "aio": {"project", "errors", "record", "records"},

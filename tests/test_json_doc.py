@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +175,8 @@ def session(cli: Cli, read: Reader) -> None:
     steps(cli, read)
     mail(cli, read)
     memory(cli, read)
+    artifacts(cli, read)
+    workspaces(cli, read)
     looking(cli, read)
     setting_up(cli, read)
 
@@ -269,11 +273,76 @@ def memory(cli: Cli, read: Reader) -> None:
     read.error(cli.run("memory", "get", "design.torn", "--json", agent="ann"), "damaged")
 
 
+def artifacts(cli: Cli, read: Reader) -> None:
+    (cli.cwd / "site").mkdir()
+    (cli.cwd / "site/index").write_text("x", encoding="utf-8")
+    os.mkfifo(cli.cwd / "site/pipe")
+    assert ok(cli, read, "artifact", "upload", "site", "api.py", "--meta", "k=v")["left"]
+    ok(cli, read, "claim", "made", "--create")
+    assert ok(cli, read, "artifact", "upload", "site", "--step", "made", "--input", "site", "--epoch", "1")["artifacts"][0]["git"]
+    ok(cli, read, "complete", "made", "--artifact", "api.py")
+    assert ok(cli, read, "handoff", "made")["artifacts"]
+    assert ok(cli, read, "step", "show", "made")["step"]["artifacts"]
+    ok(cli, read, "step", "add", "uses", "--needs", "made")
+    assert ok(cli, read, "claim", "uses", agent="bob")["artifacts"]
+    ok(cli, read, "release", "uses", agent="bob")
+    ok(cli, read, "artifact", "download", "site", "--step", "made", "-o", "copy")
+    read.error(cli.run("artifact", "download", "site", "-o", "copy", "--json", agent="ann"), "usage")
+    ok(cli, read, "artifact", "show", "made/site@1")
+    assert ok(cli, read, "artifact", "lineage", "site")["edges"]
+    ok(cli, read, "artifact", "verify", "site")
+    ok(cli, read, "artifact", "upload", "api.py", "--name", "old")
+    ok(cli, read, "artifact", "delete", "old")
+    assert len(ok(cli, read, "artifact", "history", "old")["versions"]) == 2
+    read.error(cli.run("artifact", "show", "old", "--json", agent="ann"), "not_found")
+    ok(cli, read, "artifact", "upload", "api.py", "--name", "torn")
+    read.spoil(cli.file("artifacts/torn.json"))
+    assert ok(cli, read, "artifact", "list")["damaged"]
+    flawed = cli.run("artifact", "verify", "--json", agent="ann")
+    read.error(flawed, "damaged")
+    read.command("artifact verify", json.loads(flawed.out))
+
+
+def workspaces(cli: Cli, read: Reader) -> None:
+    folder = cli.cwd / "tree"
+    folder.mkdir()
+    for name in ("aux", "x.log", "x"):
+        (folder / name).write_text("1")
+    os.mkfifo(folder / "pipe")
+    (folder / ".windlassignore").write_text("*.log\n")
+    made = ok(cli, read, "workspace", "create", "site", "--from", "./tree", "--ttl", "1h")
+    assert made["odd"]
+    assert made["left"]
+    ok(cli, read, "workspace", "checkpoint", "site", "--label", "v1", "--note", "n")
+    (folder / "x").write_text("2")
+    assert ok(cli, read, "workspace", "status", "tree")["changed"] == ["x"]
+    assert ok(cli, read, "workspace", "push", "tree")["odd"]
+    assert ok(cli, read, "workspace", "pull", "copy", "--from", "site")["odd"]
+    assert ok(cli, read, "workspace", "diff", "site@v1", "site")["changed"] == ["x"]
+    assert ok(cli, read, "workspace", "fork", "site", "-n", "2")["workspaces"] == ["site-1", "site-2"]
+    assert ok(cli, read, "workspace", "restore", "site", "v1")["kept"]
+    assert ok(cli, read, "workspace", "checkpoints", "site")["checkpoints"]
+    assert ok(cli, read, "workspace", "show", "site")["workspace"]["ttl"] == 3600
+    (cli.cwd / "copy" / "x").write_text("3")
+    read.error(cli.run("workspace", "pull", "copy", "--json", agent="ann"), "conflicting")
+    read.error(cli.run("workspace", "push", "copy", "--json", agent="ann"), "lost")
+    read.error(cli.run("workspace", "push", "copy", "--to", "site-1", "--json", agent="ann"), "usage")
+    read.error(cli.run("workspace", "restore", "site", "v2", "--json", agent="ann"), "not_found")
+    read.error(cli.run("workspace", "show", "sitr", "--json", agent="ann"), "not_found")
+    ok(cli, read, "workspace", "merge", "site-1", "site")
+    read.spoil(cli.file("workspaces/site-2.json"))
+    listed = ok(cli, read, "workspace", "list")
+    assert listed["workspaces"]
+    assert listed["damaged"]
+    ok(cli, read, "workspace", "teardown", "site-1")
+    ok(cli, read, "workspace", "expire", "--dry-run")
+
+
 def looking(cli: Cli, read: Reader) -> None:
     assert ok(cli, read, "whoami")["holds"]
     assert ok(cli, read, "agents")["agents"]
     lines = cli.run("log", "--all", "--json").lines
-    assert {"step", "message", "memory", "agent", "damage"} == {line["kind"] for line in lines}
+    assert {"step", "message", "memory", "artifact", "workspace", "agent", "damage"} == {line["kind"] for line in lines}
     for line in lines:
         read.command("log", line)
     ok(cli, read, "doctor", "--quick")
@@ -295,12 +364,26 @@ def setting_up(cli: Cli, read: Reader) -> None:
     assert (ran.code, ran.out) == (0, "hello\n")
     read.commands.add("run")
     read.mend()
+    gc(cli, read)
     ok(cli, read, "move", str(cli.home / "moved"), "--force")
     read.error(cli.run("claim", "spare", "--json", agent="ann"), "moved")
     new = {"WINDLASS_STORE": None, "WINDLASS_PROJECT": None}
     ok(cli, read, "init", "--store", str(cli.home / "new"), "--project", "other", env=new)
     ok(cli, read, "trust", env=new)
     assert set(cli.json("doctor", "--policy", "--store", "s3://bucket/prefix")) == {"policy", "why"}
+
+
+def gc(cli: Cli, read: Reader) -> None:
+    """Something to delete, and an upload that is under way for ever."""
+    pending = {"format": 1, "kind": "pending", "write_id": "w", "seq": 1, "agent": "ann", "targets": ["artifacts/a.json"]}
+    sha = sha256(b"garbage").hexdigest()
+    for key, body in ((f"blobs/{sha[:2]}/{sha[2:]}.0", b"garbage"), ("pending/p.json", json.dumps(pending).encode())):
+        cli.file(key).parent.mkdir(parents=True, exist_ok=True)
+        cli.file(key).write_bytes(body)
+    assert ok(cli, read, "gc", "--dry-run")["uploading"]
+    read.error(cli.run("gc", "--wait", "0", "--json", agent="ann"), "timed_out")
+    assert ok(cli, read, "gc", "--dry-run", "--grace", "0")["blobs"]
+    assert ok(cli, read, "gc", "--grace", "0")["abandoned"]
 
 
 def test_a_session_of_all_commands_prints_what_is_documented(reader: Reader) -> None:

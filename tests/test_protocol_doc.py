@@ -16,15 +16,19 @@ from tests.ops.world import Place
 
 import windlass.protocol
 from windlass.ops import agents as agent_ops
-from windlass.ops import mail, memory, plans, registers, steps, survey, waiting, work
+from windlass.ops import artifacts, mail, memory, plans, registers, steps, survey, waiting, work, workspaces
 from windlass.ops.agents import act
 from windlass.protocol import agents, board, codec, keys, transitions
 from windlass.protocol import mail as mail_records
 from windlass.protocol import survey as survey_records
+from windlass.protocol.artifacts import MAX_META, Ref
+from windlass.protocol.blobs import EMPTY, Blob
 from windlass.protocol.codec import Document
 from windlass.protocol.plans import build
 from windlass.protocol.steps import Claim, Definition, Handoff, Status, Step
 from windlass.protocol.transitions import Act
+from windlass.protocol.trees import file_entry
+from windlass.protocol.workspaces import KEPT, MAX_CHECKPOINTS, MAX_MERGED
 from windlass.record import Record
 
 if TYPE_CHECKING:
@@ -84,6 +88,7 @@ TYPES = {
     "Mapping[str, int]": "object of whole numbers",
     "Mapping[str, Any]": "object",
     "tuple[int, ...]": "list of whole numbers",
+    "tuple[Any, ...]": "list of any JSON",
     "Any": "any JSON",
 }
 
@@ -146,6 +151,9 @@ def test_every_value_of_every_enumeration_is_documented() -> None:
 
 SAMPLES = {
     "name": "Ann",
+    "step": "Ann",
+    "artifact": "Ann",
+    "workspace": "Ann",
     "agent": "Ann",
     "machine": "00c0ffee",
     "incarnation": 7,
@@ -163,6 +171,7 @@ def spelled(template: str) -> str:
         "agent": SAMPLES["agent"],
         "step": SAMPLES["name"],
         "id": SAMPLES["ident"],
+        "upload": SAMPLES["ident"],
         "key/": str(SAMPLES["key"]).replace(".", "/"),
         "slot": SAMPLES["number"],
         **SAMPLES,
@@ -182,10 +191,15 @@ def test_every_key_is_documented_as_it_is_built() -> None:
         for name, found in vars(keys).items()
         if isinstance(found, FunctionType) and found.__annotations__["return"] == "str" and not name.startswith(("_", "check_"))
     }
-    assert set(rows) == functions.keys() - {"memory_prefix", "slots", "message_id"} | {"MARKER", "BOARD", "SURVEY"}
+    no_keys = {"memory_prefix", "slots", "message_id", "artifact_versions", "blobs"}
+    assert set(rows) == functions.keys() - no_keys | {"MARKER", "BOARD", "SURVEY", "SWEEP"}
     for name, template in rows.items():
         if name.isupper():
             assert template == getattr(keys, name)
+            continue
+        if name == "blob":
+            assert template == "blobs/{hash:2}/{rest of the hash}.{epoch}"
+            assert keys.blob("ab" + "0" * 62 + ".3") == "blobs/ab/" + "0" * 62 + ".3"
             continue
         arguments = [SAMPLES[parameter] for parameter in inspect.signature(functions[name]).parameters]
         assert spelled(template) == functions[name](*arguments)
@@ -201,7 +215,10 @@ def test_every_key_names_a_document_that_exists() -> None:
 def test_listing_prefixes_and_message_ids_are_those_of_the_code() -> None:
     said = re.search(r"Listing prefixes: ([^.]+)\.", sections()["Keys"])
     assert said
-    assert set(re.findall(r"`([^`]+)`", said[1])) == {keys.AGENTS, keys.PRESENCE, keys.STEPS, keys.MEMORY, keys.HISTORY, keys.MAIL}
+    assert set(re.findall(r"`([^`]+)`", said[1])) == {
+        keys.AGENTS, keys.PRESENCE, keys.STEPS, keys.MEMORY, keys.HISTORY, keys.ARTIFACTS, keys.VERSIONS,
+        keys.WORKSPACES, keys.BLOBS, keys.PENDING, keys.MAIL,
+    }  # fmt: skip
     assert f"`{keys.message_id('designer', 12)}`" in TEXT
 
 
@@ -247,6 +264,9 @@ MOVES: dict[str, Any] = {
     "move": lambda s: transitions.frozen(s, ANN, "s3://elsewhere"),
     "edit": lambda s: transitions.defined(s, "s", ANN, Definition(title="t")),
     "link": lambda s: transitions.linked(s, ANN, "other"),
+    "publish": lambda s: transitions.published(s, "s", BOB, {"a": 1}),
+    "unpublish": lambda s: transitions.unpublished(s, BOB, {}, "a@2"),
+    "touch": lambda s: transitions.touched(s, ANN),
 }
 
 
@@ -358,6 +378,24 @@ def minute(world: Team) -> Any:
     return mail.unread(world.me)
 
 
+def shown(world: Team) -> Any:
+    """A look at an artifact."""
+    world.done(artifacts.upload(world.me, "a", empty))
+    return artifacts.show(Ref(step="", name="a"))
+
+
+def empty(_: Any) -> Any:
+    """An empty file."""
+    yield from ()
+    return file_entry(Blob(sha=EMPTY, size=0))
+
+
+def begun(world: Team) -> Any:
+    """A checkpoint of a workspace."""
+    world.done(workspaces.create(world.me, "w"))
+    return workspaces.checkpoint(world.me, "w", "v1")
+
+
 COSTS: dict[str, list[Callable[[Team], Any]]] = {
     "claim an undeclared step, won": [lambda w: steps.claim(w.me, "s")],
     "claim where a plan was applied, won": [Team.planned],
@@ -366,6 +404,8 @@ COSTS: dict[str, list[Callable[[Team], Any]]] = {
     "complete, release": [mine],
     "memory get": [lambda w: memory.get("k")],
     "memory set": [lambda w: memory.set_(w.me, "k", 1), again(lambda w: memory.set_(w.me, "k", 1))],
+    "artifact show": [shown],
+    "workspace checkpoint": [begun],
     "send": [again(lambda w: mail.send(w.me, "bob", "x"))],
     "send --id": [
         lambda w: again(lambda w: mail.send(w.me, "bob", "x"))(w) and mail.send(w.me, "bob", "x", ident="k"),
@@ -404,6 +444,12 @@ def test_requests_are_those_that_are_counted(operation: str) -> None:
         f"where {survey.MANY} steps or more would be read otherwise, and at least one in {survey.SHARE} of those listed",
         f"who had to read {survey.NEWS} steps or more even so",
         f"its first {survey_records.TITLE} characters",
+        f"at most {artifacts.MAX_INPUTS:,} |",
+        f"by label, at most {MAX_CHECKPOINTS:,} |",
+        f"that is part of this one, at most {MAX_MERGED} |",
+        f"the newest {KEPT} changes |",
+        f"with the inputs at most {MAX_META // 1024} KiB",
+        f"where somebody said so; at most {artifacts.MAX_COMMAND // 1024} KiB",
         f"a copy of {mail_records.SEGMENT} consecutive full slots",
         f"at most {mail_records.SEGMENT_BYTES // 2**20} MiB",
         f"{mail_records.NEWCOMER} broadcasts before the end",

@@ -75,14 +75,15 @@ def test_every_command_on_a_local_store_works_in_order(tmp_path: Path) -> None:
             result = machine.run(language, text)
             assert result.returncode == 0, (text, result.stdout, result.stderr)
             ran.append(result.stdout)
-    assert len(ran) == 4
+    assert len(ran) == 5
     assert "see memory key design.contract" in ran[1], "the handoff reaches the second agent"
     assert "GET /items, POST /items" in ran[1]
     assert "ann" in ran[2]
     assert "bob" in ran[2]
+    assert (machine.cli.cwd / "site/index.html").read_text() == "<h1>Notes</h1>\n<p>Better.</p>\n", "an attempt was merged"
     assert (machine.cli.cwd / ".windlass/store").is_dir()
     status = subprocess.run(["git", "status", "--short"], cwd=machine.cli.cwd, capture_output=True, text=True, check=True).stdout
-    assert status.split() == ["??", "AGENTS.md", "??", "plan.yaml"], "the store stays out of git's sight"
+    assert status.split()[1::2] == ["AGENTS.md", "attempt/", "plan.yaml", "site/"], "the store stays out of git's sight"
 
 
 @needs_git

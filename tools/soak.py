@@ -26,6 +26,7 @@ PARTS: dict[str, list[str]] = {
     "exploration": ["exploration"],
     "simulation": ["simulation", "--seeds", "150", "--jobs", "2"],
     "meetings": ["simulation", "--size", "small", "--seeds", "3000", "--jobs", "2"],
+    "files": ["simulation_files", "--seeds", "400", "--jobs", "2"],
     "histories": ["histories", "--minutes", "20"],
     "commands": ["commands", "--rounds", "60"],
     "crashes": ["crashes"],

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from windlass.errors import (
         AccessDenied,
         ClaimLost,
+        Conflicting,
         Damaged,
         Fenced,
         FormatTooNew,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessDenied",
     "ClaimLost",
+    "Conflicting",
     "Damaged",
     "Fenced",
     "FormatTooNew",

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from windlass.project import Keeper, open_session, settings_for
 from windlass.project.agents import AsyncAgentsPart
+from windlass.project.artifacts import AsyncArtifactsPart
 from windlass.project.mail import AsyncMailPart
 from windlass.project.memory import AsyncMemoryPart
 from windlass.project.plan import AsyncPlanPart
 from windlass.project.steps import AsyncSteps
 from windlass.project.views import AsyncViews
+from windlass.project.workspaces import AsyncWorkspacesPart
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from windlass.project import Session
-    from windlass.records import Overview, Standing, View
+    from windlass.records import Overview, Standing, Swept, View
 
 __all__ = ["Project", "open"]
 
@@ -50,6 +52,10 @@ class Project:
         """Steps from a file."""
         self.memory = AsyncMemoryPart(session)
         """Shared values."""
+        self.artifacts = AsyncArtifactsPart(session)
+        """Files and folders that are results: named, with versions."""
+        self.workspaces = AsyncWorkspacesPart(session)
+        """Trees of files that agents push and pull, fork and merge."""
         self.mail = AsyncMailPart(session)
         """Messages."""
         self.agents = AsyncAgentsPart(session)
@@ -100,6 +106,19 @@ class Project:
         ...     print(event.by, event.event, event.subject)
         """
         return await self.views.log(since=since, limit=limit)
+
+    async def gc(self, *, grace: float = 86400.0, wait: float = 60.0, dry_run: bool = False) -> Swept:
+        """Delete the content that nothing refers to and that is older than `grace` seconds; uploads older than that are given up.
+
+        For younger uploads it waits, `wait` seconds at most. `dry_run` changes nothing. Raises TimedOut, Lost where another gc began,
+        Damaged where it cannot tell what is needed, StoreError.
+
+        >>> (await p.gc()).deleted
+        0
+        """
+        from windlass.project.gc import sweep
+
+        return await self._session.run_async(sweep(self._session, grace, wait, dry_run))
 
     async def close(self) -> None:
         """End the heartbeat, note what was read, give connections back. Claims stay.

@@ -10,7 +10,7 @@ from windlass.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from typing import Any, TypeAlias, TypeVar
 
     T = TypeVar("T")
@@ -148,17 +148,40 @@ class Remember(Effect):
 
 
 class Tell(Effect):
-    """None. Progress for people: what is going on, and how far (`total` 0 = unknown)."""
+    """None. Progress for people: what is going on, and how far (`total` 0 = unknown), in `unit`: "B" for bytes, else things."""
 
     what: str
     done: int = 0
     total: int = 0
+    unit: str = ""
 
 
 class Gather(Effect):
     """list: one result or Exception for each of the primitive effects, in order. Cancels none."""
 
     effects: tuple[Effect, ...]
+
+
+class Call(Effect):
+    """What `work` returns: local work that may block, such as reading a file or hashing. Raises what it raises, StopIteration as
+    RuntimeError.
+
+    It asks the world for nothing else, and may be done several times: an exploration goes back and does it again.
+    """
+
+    work: Callable[[], Any]
+
+
+class Spread(Effect):
+    """list of the results in order of the operations, run side by side, at most `at_once` of them at a time; or None where the
+    driver leaves that to the caller.
+
+    The first error ends it: no further operation is begun, those under way are awaited, then it is raised. `ops` is taken from
+    only when there is room for one more, by one thread at a time, and must not block.
+    """
+
+    ops: Iterable[Op[Any]]
+    at_once: int
 
 
 def get(key: str, unless: str | None = None) -> Op[Object | Unchanged | None]:
@@ -241,4 +264,20 @@ def gather_reads(keys: Sequence[str]) -> Op[list[Object | None]]:
     for result in results:
         if isinstance(result, Exception):
             raise result
+    return results
+
+
+def call(work: Callable[[], T]) -> Op[T]:
+    """Do local work that may block."""
+    result: T = yield Call(work=work)
+    return result
+
+
+def spread(ops: Iterable[Op[T]], at_once: int = 8) -> Op[list[T]]:
+    """Run operations side by side, their results in order. Raises the first error, once those under way are at their end."""
+    results: list[T] | None = yield Spread(ops=ops, at_once=at_once)
+    if results is None:
+        results = []
+        for op in ops:
+            results.append((yield from op))
     return results

@@ -6,6 +6,7 @@
     ├── Lost                     3  somebody or something moved on: look again before acting
     │   ├── ClaimLost            3  the claim is somebody else's, or the step is not in a state for this
     │   ├── VersionMoved         3  a compare-and-set found another version
+    │   ├── Conflicting          3  both sides of a merge changed the same files; nothing was written
     │   └── Fenced               3  a newer incarnation of this agent acts, or it is active elsewhere
     ├── NotFound                 4  there is no such thing
     │   └── NothingLeft          4  `next`: the plan is done
@@ -76,6 +77,12 @@ class VersionMoved(Lost):
     """A compare-and-set on memory found another version."""
 
     name = "version_moved"
+
+
+class Conflicting(Lost):
+    """Both sides of a merge changed the same files, each in its own way. `details["conflicts"]` names them."""
+
+    name = "conflicting"
 
 
 class Fenced(Lost):

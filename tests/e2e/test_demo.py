@@ -53,7 +53,8 @@ def test_the_demo_tells_its_story_in_eighty_columns_and_leaves_nothing(tmp_path:
     heir = re.search(rf"(\w+) +\$ windlass .* → .*taken over from {killed[1]} \(epoch 2\)", done.out)
     assert heir
     assert f"{killed[1]:<7}$ windlass complete {LOST} → exit 3: you lost {LOST}: {heir[1]} took it over" in done.out
-    assert done.out.count("  ✓ ") == 6
+    assert done.out.count("  ✓ ") == 7
+    assert "$ windlass workspace merge site-2 site → 1 path" in done.out
     assert "  ✗ " not in done.out
     assert [path for path in cli.home.rglob("*") if path.is_file()] == []
     assert list((cli.home / "tmp").iterdir()) == []
@@ -67,7 +68,7 @@ def test_a_demo_kept_can_be_looked_at_and_its_checks_can_fail(tmp_path: Path, mo
     done = performed(cli, "--keep", str(folder), "--json")
     assert (done.code, done.err) == (0, "")
     assert done.json["ok"] is True
-    assert [one["ok"] for one in done.json["checks"]] == [True] * 6
+    assert [one["ok"] for one in done.json["checks"]] == [True] * 7
     store = {"WINDLASS_STORE": done.json["store"]}
     assert len(cli.json("step", "list", "--state", "complete", env=store)["steps"]) == STEPS
     again = performed(cli, "--keep", str(folder))

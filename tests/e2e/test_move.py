@@ -70,7 +70,11 @@ def begun(cli: Cli) -> None:
     """Work is done, held, and still to do; mail is read and unread; memory has a past."""
     cli.ok("plan", "apply", "-", agent="ada", input=PLAN)
     cli.ok("claim", "design", agent="ada")
-    cli.ok("complete", "design", "--note", "API in api.py", "--to", "ben", agent="ada")
+    (cli.cwd / "api.md").write_text("v1", encoding="utf-8")
+    cli.ok("complete", "design", "--note", "API in api.py", "--to", "ben", "--artifact", "api.md", agent="ada")
+    cli.ok("artifact", "upload", "api.md", "--input", "design/api.md", agent="ada")
+    (cli.cwd / "api.md").write_text("v2", encoding="utf-8")
+    cli.ok("artifact", "upload", "api.md", agent="ada")
     cli.ok("memory", "set", "design.contract", "v1", agent="ada")
     cli.ok("memory", "set", "design.contract", "v2", agent="ada")
     cli.ok("inbox", "--new", agent="ben")
@@ -85,6 +89,10 @@ def finished(cli: Cli, agents: dict[str, str]) -> None:
     cli.ok("complete", "docs", agent="ben")
     assert cli.ok("memory", "get", "design.contract", agent="ada").out == "v2\n"
     assert len(cli.json("memory", "history", "design.contract")["versions"]) == 2
+    for ref, text in {"design/api.md": "v1", "api.md@1": "v1", "api.md": "v2"}.items():
+        assert cli.ok("artifact", "download", ref, "-o", "-", agent="ben").out == text
+    assert cli.json("artifact", "lineage", "design/api.md")["edges"] == [{"input": "design/api.md@1", "made": "api.md@1"}]
+    cli.ok("artifact", "verify", agent="ben")
     for step, agent in agents.items():
         taken = cli.json("next", agent=agent)
         assert taken["step"]["name"] == step
@@ -128,6 +136,16 @@ def test_a_project_moves_to_a_bucket_in_the_middle_of_its_plan(cli: Cli, s3_url:
         ["memory", "get", "design.contract"],
         ["memory", "list"],
         ["memory", "history", "design.contract"],
+        ["artifact", "upload", "api.md"],
+        ["artifact", "upload", "api.md", "--name", "new"],
+        ["artifact", "upload", "api.md", "--step", "docs"],
+        ["artifact", "download", "api.md@1", "-o", "got"],
+        ["artifact", "list"],
+        ["artifact", "show", "design/api.md"],
+        ["artifact", "history", "api.md"],
+        ["artifact", "lineage", "api.md"],
+        ["artifact", "verify"],
+        ["artifact", "delete", "api.md"],
         ["step", "list"],
         ["step", "show", "docs"],
         ["handoff", "design"],

@@ -31,7 +31,7 @@ def test_it_fits_in_500_tokens() -> None:
 
 def test_what_it_teaches_is_there_to_be_used() -> None:
     text = PRIMER.read_text(encoding="utf-8")
-    commands = re.findall(r"`(?:windlass )?((?:memory |step |plan )?[a-z][a-z-]+)((?: [^`]*)?)`", text)
+    commands = re.findall(r"`(?:windlass )?((?:memory |step |plan |artifact |workspace )?[a-z][a-z-]+)((?: [^`]*)?)`", text)
     known = 0
     for name, rest in commands:
         if name not in COMMANDS or name in GROUPS:

@@ -65,6 +65,19 @@ def test_a_dead_holder_is_forced_aside(cli: Cli) -> None:
     assert cli.run("complete", "build", "--force", agent="developer").code == 0
 
 
+def test_artifacts_with_and_without_a_step(cli: Cli) -> None:
+    (cli.cwd / "notes.md").write_text("one", encoding="utf-8")
+    cli.run("claim", "design", agent="designer")
+    for step in ([], ["--step", "design"]):
+        assert cli.run("artifact", "upload", "notes.md", *step, agent="designer").code == 0
+        assert "notes.md" in cli.run("artifact", "list", *step, agent="developer").out
+        (cli.cwd / "sub").mkdir(exist_ok=True)
+        done = cli.run("artifact", "download", "notes.md", *step, "--force", agent="developer", cwd=cli.cwd / "sub")
+        assert done.code == 0
+        assert (cli.cwd / "sub/notes.md").read_text(encoding="utf-8") == "one"
+    assert cli.run("artifact", "download", "nothing", agent="developer").code == 4
+
+
 def test_memory_commands_and_their_options(cli: Cli) -> None:
     for value in ("one", "two"):
         cli.run("memory", "set", "phase1.status", value, agent="designer")

@@ -11,24 +11,48 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.ops.world import Agent, Killed, Place, error_of
 
+from windlass.digest import sha256_hex
 from windlass.errors import ClaimLost, Lost, Moved, NotFound, WindlassError
-from windlass.ops import agents, logs, mail, memory, moving, plans, status, steps, timeline, work
+from windlass.ops import (
+    agents,
+    artifacts,
+    blobs,
+    lineage,
+    logs,
+    mail,
+    memory,
+    moving,
+    pending,
+    plans,
+    registers,
+    status,
+    steps,
+    timeline,
+    work,
+)
 from windlass.ops.survey import survey
 from windlass.project.moving import transfer
 from windlass.protocol import keys
 from windlass.protocol.agents import FRESH, MARGIN, Keeper
+from windlass.protocol.artifacts import Artifact, parse_ref
+from windlass.protocol.blobs import PART, Blob
 from windlass.protocol.codec import decode, encode
 from windlass.protocol.mail import SEGMENT, Message
+from windlass.protocol.pending import Sweep
 from windlass.protocol.plans import build
 from windlass.protocol.project import Marker
 from windlass.protocol.steps import Handoff, Status, Step
+from windlass.protocol.trees import file_entry
 from windlass.testing.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from windlass import effects as fx
+    from windlass.ops.artifacts import Uploaded
     from windlass.ops.moving import Moving
+    from windlass.ops.pending import Upload
+    from windlass.protocol.trees import Entry
 
 OLD, NEW = "/old", "s3://new/place"
 PLAN = {"steps": {"design": {"priority": 2}, "build": {"needs": ["design"]}, "test": {"needs": ["build"]}, "docs": {"priority": 1}}}
@@ -73,8 +97,23 @@ def busy() -> Place:
     ada.do(mail.send(ada.actor, keys.BROADCAST, "hello all"))
     ben.do(mail.seen(ben.actor, ben.do(mail.unread(ben.actor, 1))))
     ben.do(mail.ack(ben.actor, "ben:0"))
+    for body in (b"one", b"two"):
+        ada.do(publish(ada, "api", body))
+    ada.do(pending.begin(ada.do(agents.act(ada.actor)), [keys.artifact("never")]))
     place.pass_(2 * FRESH)
     return place
+
+
+def publish(agent: Agent, name: str, body: bytes, *, then: Callable[[], object] = lambda: None, step: str = "") -> fx.Op[Uploaded]:
+    """Upload a small file; `then` happens before it is published."""
+
+    def content(under: Upload) -> fx.Op[Entry]:
+        digest = sha256_hex(body)
+        name = yield from blobs.keep(under, digest, lambda: body)
+        then()
+        return file_entry(Blob(sha=digest, size=len(body), name=name))
+
+    return artifacts.upload(agent.actor, name, content, step=step)
 
 
 def copy_of(place: Place) -> Place:
@@ -92,9 +131,13 @@ def check_arrived(before: dict[str, bytes], there: Place) -> None:
     """Everything that users see is there as it was, claims included; only epochs have grown."""
     after = content(there)
     for key, body in before.items():
-        if key.startswith((keys.PRESENCE, "clock/", keys.BOARD, keys.SURVEY, keys.MARKER)):
+        if key.startswith((keys.PRESENCE, "clock/", keys.PENDING, keys.BOARD, keys.SURVEY, keys.MARKER)):
             continue
         assert key in after, f"{key} was lost"
+        if key.startswith(keys.ARTIFACTS):
+            old, new = decode(Artifact, key, body), decode(Artifact, key, after[key])
+            assert (new.current, new.moved_to) == (old.current, None)
+            continue
         if key.startswith(keys.STEPS):
             was, now = decode(Step, key, body), decode(Step, key, after[key])
             assert now.moved_to is None
@@ -120,6 +163,10 @@ def check_left(place: Place, to: str = NEW) -> None:
         steps.claim(ada.actor, "build"),
         steps.claim(ada.actor, "brand-new", create=True),
         memory.set_(ada.actor, "design.contract", "late"),
+        publish(ada, "api", b"late"),
+        publish(ada, "brand-new", b"late"),
+        artifacts.delete(ada.actor, parse_ref("api")),
+        artifacts.list_(),
         mail.send(ada.actor, "ben", "late"),
         mail.unread(ada.actor),
         work.next_(ada.actor),
@@ -143,7 +190,7 @@ def test_a_project_arrives_whole_and_work_goes_on_there() -> None:
     place, there = busy(), Place()
     before = content(place)
     came = moved(place, there)
-    assert came.objects == sum(not key.startswith((keys.PRESENCE, keys.BOARD, keys.MARKER)) for key in before)
+    assert came.objects == sum(not key.startswith((keys.PRESENCE, keys.PENDING, keys.BOARD, keys.MARKER)) for key in before)
     check_arrived(before, there)
     check_left(place)
     ben = there.agent("ben", machine="m")
@@ -154,6 +201,56 @@ def test_a_project_arrives_whole_and_work_goes_on_there() -> None:
     ada = there.agent("ada", machine="m")
     assert ada.do(mail.send(ada.actor, "ben", "second", ident="k1")).again
     assert ada.do(mail.send(ada.actor, "ben", "third")).id == "ben:2"
+
+
+def test_artifacts_arrive_with_their_past_and_go_on_counting() -> None:
+    place, there = busy(), Place()
+    ada = place.agent("ada", machine="m")
+    ada.do(steps.claim(ada.actor, "build"))
+    ada.do(publish(ada, "app", b"built", step="build"))
+    ada.do(registers.update(keys.SWEEP, Sweep, lambda *_: Sweep(epoch=3)))
+    moved(place, there, force=True)
+    ben = there.agent("ben", machine="m")
+    assert [one.version for one in ben.do(artifacts.history(parse_ref("api")))] == [2, 1]
+    found = ben.do(lineage.verify([parse_ref(ref) for ref in ("api", "api@1", "build/app")]))
+    assert (found.artifacts, found.damaged) == (3, ())
+    assert ben.do(publish(ben, "api", b"three")).ref.version == 3
+    assert ben.do(artifacts.show(parse_ref("api"))).entry.name.endswith(".3"), "the epoch of gc goes along"
+    assert there.keys(keys.PENDING) == []
+
+
+@pytest.mark.parametrize("name", ["api", "brand-new"])
+def test_an_upload_that_began_before_a_move_is_told_and_publishes_nothing(name: str) -> None:
+    place, there = busy(), Place()
+    eve = place.agent("eve", machine="far away")
+
+    def leave() -> None:
+        moved(place, there)
+        place.pass_(FRESH)
+
+    assert told(eve, publish(eve, name, b"late", then=leave)).to == NEW
+    ben = there.agent("ben", machine="m")
+    assert [str(one.ref.but(version=one.artifact.version)) for one in ben.do(artifacts.list_()) if one.artifact] == ["api@2"]
+    assert place.keys(keys.artifact("brand-new")) == []
+
+
+def test_a_move_holds_no_more_in_memory_than_a_few_large_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    place, there = Place(), Place()
+    place.agent("ada").warm()
+    place.pass_(2 * FRESH)
+    for n in range(30):
+        place.write(keys.blob(f"{n:064x}.0"), bytes(PART))
+    held: list[int] = []
+    write = moving.write_in
+
+    def measured(objects: Any, arriving: Marker) -> Any:
+        held.append(sum(len(body) for _, body in objects))
+        return write(objects, arriving)
+
+    monkeypatch.setattr(moving, "write_in", measured)
+    assert moved(place, there).objects >= 30
+    assert max(held) <= 32 * 1024 * 1024
+    assert len(there.keys(keys.BLOBS)) == 30
 
 
 def test_nothing_appears_twice_in_the_timeline_of_the_new_store() -> None:

@@ -15,7 +15,7 @@ from tests.ops.world import DAY, HOUR, Agent, Between, Place, error_of, stop_bef
 
 from windlass import effects as fx
 from windlass.errors import AccessDenied, Damaged, Fenced, NothingLeft, NothingReady, Unavailable, Unmet, UsageError
-from windlass.ops import agents, plans, steps, work
+from windlass.ops import agents, plans, steps, trails, work
 from windlass.ops.board import offer
 from windlass.ops.work import next_
 from windlass.protocol import keys
@@ -482,10 +482,24 @@ def test_a_step_that_changed_and_is_still_to_be_had_is_found_though_the_listing_
     assert take(ann) == "s00007"
 
 
-def test_a_step_that_changed_is_offered_again_by_who_fills_the_board(place: Place, ann: Agent, bob: Agent) -> None:
+def test_a_step_that_changed_is_offered_again_by_who_fills_the_board(
+    place: Place, ann: Agent, bob: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rotten(place, bob, 700, free={7, *range(512, 700)})
     plant(place, [a_step("s00007")])
-    assert take(ann) != "s00007", "what did not change comes first"
+    ann.do(trails.remember("ann", trails.Trail("s00100")))  # so that it is not by chance that she takes neither at first
+    real, boards = place.store.put, []
+
+    def noting(key: str, body: bytes, condition: fx.Condition) -> str:
+        version = real(key, body, condition)
+        if key == keys.BOARD:
+            boards.append(board(place))
+        return version
+
+    monkeypatch.setattr(place.store, "put", noting)
+    assert take(ann) == "s00512"
+    filled = next(one for one in boards if "s00600" in one)
+    assert "s00007" not in filled, "what did not change comes first"
     assert "s00007" in board(place)
     assert len(board(place)) > 100
     assert not {f"s{n:05}" for n in range(8, 500)} & set(board(place))

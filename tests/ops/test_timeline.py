@@ -167,7 +167,7 @@ def test_the_limit_bounds_the_reads(place: Place, ann: Agent) -> None:
         ann.do(memory.set_(ann.actor, f"k{n}", n))
     cost = ann.cost(timeline(limit=10))
     assert cost["get"] <= 5 * 10
-    assert cost["list"] == 5 + 1
+    assert cost["list"] == 8 + 1
     place.pass_(3 * DAY)
     ann.do(memory.set_(ann.actor, "new", 1))
     assert ann.cost(timeline(since=place.now - HOUR, limit=None))["get"] <= 3, "what did not change since then is not read"
@@ -287,7 +287,7 @@ def test_following_waits(place: Place, ann: Agent) -> None:
     assert [one.event for one in eve.poll(timeout=600.0)] == ["claim"]
     assert eve.agent.slept < 10
     counts = eve.agent.counting.counts()
-    assert counts["list"] == 21 * 4
+    assert counts["list"] == 21 * 6
     assert counts["get"] == 1
     start = place.now
     assert eve.poll(timeout=600.0) == []

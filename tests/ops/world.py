@@ -77,10 +77,13 @@ class Place:
 
 
 class InTurn(World):
-    """Carries out a gather one effect after the other, so that a test sees the same order each time."""
+    """Carries out a gather one effect after the other, and leaves a spread to its caller, so that a test sees the same order each time."""
 
     def _gather(self, effects: tuple[fx.Effect, ...]) -> list[Any]:
         return [self._attempt(effect) for effect in effects]
+
+    def _spread(self, effect: fx.Spread) -> None:
+        return None
 
 
 class Agent:

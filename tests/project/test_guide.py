@@ -26,6 +26,10 @@ def test_the_examples_run_in_order(home: Path, capsys: pytest.CaptureFixture[str
         "read it: windlass handoff design",
         "design.contract is at version 2, set by designer, not 1",
         "[{'file': 'api2.py'}, {'file': 'api.py'}]",
+        "['build/api.py', 'build/dist']",
+        "b'{\"version\": 1}' (('schema.json@1', 'build/api.py@1'),)",
+        "merged style.css",
+        "/* attempt 1 */ ['site']",
         "2 done",
     ]
     ready = scope["ready"]

@@ -8,6 +8,7 @@ import doctest
 import inspect
 import pydoc
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,26 +16,30 @@ import pytest
 import windlass
 from windlass import aio
 from windlass.project.agents import AgentsPart, AsyncAgentsPart
+from windlass.project.artifacts import ArtifactsPart, AsyncArtifactsPart
 from windlass.project.claims import AsyncClaim, Claim
 from windlass.project.mail import AsyncMailPart, MailPart
 from windlass.project.memory import AsyncMemoryPart, MemoryPart
 from windlass.project.plan import AsyncPlanPart, PlanPart
 from windlass.project.steps import AsyncSteps, Steps
 from windlass.project.views import AsyncViews, Views
+from windlass.project.workspaces import AsyncWorkspaceHandle, AsyncWorkspacesPart, WorkspaceHandle, WorkspacesPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 PAIRS: list[tuple[type, type]] = [
     (windlass.Project, aio.Project),
     (Steps, AsyncSteps),
     (PlanPart, AsyncPlanPart),
     (MemoryPart, AsyncMemoryPart),
+    (ArtifactsPart, AsyncArtifactsPart),
     (MailPart, AsyncMailPart),
     (AgentsPart, AsyncAgentsPart),
     (Views, AsyncViews),
     (Claim, AsyncClaim),
+    (WorkspacesPart, AsyncWorkspacesPart),
+    (WorkspaceHandle, AsyncWorkspaceHandle),
 ]
 ONLY_BLOCKING = {"read_new"}
 
@@ -106,7 +111,23 @@ def prepared(p: windlass.Project) -> windlass.records.Claim:
     p.steps.claim("review-me").complete(state="needs_review")
     p.memory.set("key", "value")
     p.mail.send("designer", "hello")
+    for body in (b"[]", b"{}"):
+        p.artifacts.upload(body, name="schema")
+    Path("dist").mkdir(exist_ok=True)
+    Path("dist/app.tar.gz").write_bytes(b"packed")
     return p.steps.claim("build")
+
+
+def with_workspaces(p: windlass.Project, part: type) -> None:
+    """Two workspaces, and a folder of files, where a part is about them."""
+    if "Workspace" not in part.__name__:
+        return
+    for path, text in (("src/api.py", "x = 1"), ("site/index.html", "<h1>Hi</h1>")):
+        Path(path).parent.mkdir()
+        Path(path).write_text(text)
+    p.workspaces.create("site", folder="site")
+    p.workspaces.checkpoint("site", "first")
+    p.workspaces.create("empty")
 
 
 def other_reviewer(p: windlass.Project, name: str) -> None:
@@ -129,6 +150,7 @@ def test_the_example_works(part: type, name: str, open_as: Callable[..., windlas
     held = prepared(p)
     if part is Claim:
         held.release()
+    with_workspaces(p, part)
     other_reviewer(p, name)
     scope: dict[str, Any] = {"p": p, "windlass": windlass}
     for example in sources(methods(part)[name]):
@@ -145,6 +167,7 @@ ASYNC = [(part, name) for _, part in PAIRS for name in methods(part) if any("awa
 def test_the_async_example_works(part: type, name: str, open_as: Callable[..., windlass.Project]) -> None:
     blocking = open_as("designer")
     prepared(blocking)
+    with_workspaces(blocking, part)
 
     async def go() -> None:
         async with aio.open(blocking.store, project="demo", agent="designer") as p:

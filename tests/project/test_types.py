@@ -36,6 +36,11 @@ def blocking() -> None:
         p.steps.add("a", titel="x")  #! call-arg
         p.steps.edit("a", priority="high")  #! typeddict-item|arg-type
         p.memory.get(1)  #! arg-type
+        reveal_type(p.workspaces.push("site", "dir"))  #> windlass.project.syncing.Pushed
+        reveal_type(p.workspaces.pull)  #> PULL
+        with p.workspaces.fork("site", 3) as attempts:
+            reveal_type(attempts[0].merge_into("site"))  #> windlass.ops.merging.Joined
+            attempts[0].pull(3)  #! arg-type
         p.memory.sett("a", 1)  #! attr-defined
         p.mail.send("a")  #! call-arg
         try:
@@ -50,6 +55,10 @@ async def awaiting() -> None:
         reveal_type(await p.memory.get("a"))  #> windlass.protocol.memory.Memory
         reveal_type(await p.mail.inbox(new=True))  #> windlass.ops.mail.Inbox
         reveal_type(await p.status())  #> windlass.ops.status.Overview
+        async with await p.workspaces.create("x", folder="dir", ttl=60) as w:
+            reveal_type(await w.read("a"))  #> bytes
+        async with await p.workspaces.fork("x", 2) as attempts:
+            reveal_type(await attempts[1].push("dir"))  #> windlass.project.syncing.Pushed
         async with await p.steps.next() as claim:
             reveal_type(await claim.complete())  #> windlass.ops.steps.Changed
         p.memory.get("a").value  #! attr-defined
@@ -63,6 +72,9 @@ CLAIM = (
     "def (name: str, *, lease: float | None =, force: bool =, create: bool =, git: windlass.protocol.steps.Git | None =)"
     " -> windlass.project.claims.Claim"
 )
+
+
+PULL = "def (name: str, folder: str | os.PathLike[str] =, *, force: bool =, links: str =) -> windlass.project.syncing.Pulled"
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +105,7 @@ def test_the_types_are_exact_and_wrong_uses_are_found(said: dict[int, list[str]]
     for number, line in enumerate(SAMPLE.splitlines(), 1):
         texts = [text.replace("builtins.", "") for text in said.pop(number, [])]
         if "#>" in line:
-            wanted = line.partition("#> ")[2].strip().replace("CLAIM", CLAIM)
+            wanted = line.partition("#> ")[2].strip().replace("CLAIM", CLAIM).replace("PULL", PULL)
             assert texts == [f'note: Revealed type is "{wanted}"'], line
         elif "#!" in line:
             wrong = line.partition("#! ")[2].strip().split("|")

@@ -43,6 +43,9 @@ EVENTS: dict[str, Callable[[Step | None, Act], Step]] = {
     "reopen": lambda step, act: t.reopened(step or Step(), act, ""),
     "define": lambda step, act: t.defined(step, S, act, Definition(title=act.write_id)),
     "link": lambda step, act: t.linked(step or Step(), act, act.write_id),
+    "publish": lambda step, act: t.published(step, S, act, {"a": act.write_id}, "a@1"),
+    "unpublish": lambda step, act: t.unpublished(step or Step(), act, {}, "a@2"),
+    "touch": lambda step, act: t.touched(step or Step(), act),
     "move": lambda step, act: t.frozen(step or Step(), act, "elsewhere"),
 }
 
@@ -68,6 +71,9 @@ TAKEN = {
     "reject": {Status.NEEDS_REVIEW},
     "cancel": set(Status) - {Status.COMPLETE},
     "reopen": {Status.COMPLETE, Status.FAILED, Status.CANCELLED, Status.PENDING},
+    "publish": set(),
+    "unpublish": set(Status) - {Status.IN_PROGRESS},
+    "touch": set(Status),
 }
 
 
@@ -101,6 +107,42 @@ def test_only_the_holder_finishes() -> None:
         t.finished(None, S, by(), handoff())
     with pytest.raises(NotFound):
         t.released(None, S, by())
+
+
+def test_only_the_holder_publishes() -> None:
+    step = state(Status.IN_PROGRESS)
+    done = t.published(step, S, by(), {"a": 1}, "a@1")
+    assert (done.status, done.claim, done.artifacts, done.history[-1].note) == (step.status, step.claim, {"a": 1}, "a@1")
+    assert t.published(done, S, by(write_id="again"), {"a": 1}) is done
+    for other in (by("bob"), by(incarnation=2)):
+        with pytest.raises(ClaimLost):
+            t.published(step, S, other, {"a": 1})
+    with pytest.raises(ClaimLost):
+        t.published(step, S, by(), {"a": 1}, epoch=2)
+    with pytest.raises(NotFound):
+        t.published(None, S, by(), {})
+
+
+def test_a_step_that_is_finished_with_artifacts_is_so_once() -> None:
+    done = t.finished(state(Status.IN_PROGRESS), S, by(), handoff(), artifacts={"a": 1}, published="a@1")
+    assert (done.artifacts, done.history[-1].note, len(done.history)) == ({"a": 1}, "[a@1]", 2)
+    assert t.finished(done, S, by(write_id="again"), handoff(), artifacts={"a": 1}) is done
+    with pytest.raises(ClaimLost):
+        t.finished(done, S, by(write_id="again"), handoff(), artifacts={"a": 2})
+    forced = t.finished(state(Status.IN_PROGRESS), S, by("bob"), handoff(), force=True, artifacts={"a": 1}, published="a@1")
+    assert (forced.artifacts, forced.epoch, forced.history[-1].note) == ({"a": 1}, 2, "[a@1]")
+
+
+@pytest.mark.parametrize("between", ["publish", "touch", "unpublish"])
+def test_what_changes_no_state_comes_between_nothing(between: str) -> None:
+    """A repetition is still one, and who lost the step is told so."""
+    claimed = state(Status.IN_PROGRESS)
+    released = EVENTS["touch"](t.released(claimed, S, by()), by("gc", write_id="g"))
+    assert t.released(released, S, by(write_id="again")) is released
+    taken = t.claimed(EVENTS[between](claimed, by()), S, by("bob"), 60.0, force=True)
+    taken = EVENTS[between](taken, by("bob"))
+    with pytest.raises(ClaimLost, match="bob took it over"):
+        t.finished(taken, S, by(), handoff())
 
 
 def test_who_cannot_finish_is_told_whose_it_is() -> None:
@@ -226,7 +268,7 @@ def test_whatever_happens_the_rules_hold(events: list[tuple[str, tuple[str, int]
     step: Step | None = None
     written: list[str] = []
     for n, (event, who) in enumerate(events):
-        if step is None and event in ("approve", "reject", "cancel", "reopen", "link", "move"):
+        if step is None and event in ("approve", "reject", "cancel", "reopen", "link", "unpublish", "touch", "move"):
             continue  # operations refuse these for a step that is not there
         act = by(*who, write_id=f"w{n}")
         before: Any = step

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.reliability import worlds
+from tests.reliability import workspace_worlds, worlds
+from tests.reliability.file_worlds import again, fork_while_pushed, forking, keeping, pushing
 
 from windlass.testing.explore import Bounds, TooMany, Violation, explore
 
@@ -83,6 +84,38 @@ RUNS = (
         agents=3,
         small=False,
     ),
+    Run("upload what a deleted artifact had, gc", again, 1, 2),
+    Run("upload what a deleted artifact had, gc, the clock jumps", lambda: again(jump=True), 0, 1, small=False),
+    Run("upload what a deleted artifact had, gc gives every upload up", lambda: again(grace=0.0), 1, 2, small=False),
+    Run("upload, two gc", lambda: again(gcs=2), 0, 0, agents=3, small=False),
+    Run("upload, two gc that may die", lambda: again(gcs=2, faults=("crash",)), None, 1, agents=3, small=False),
+    Run("upload, two gc that give every upload up", lambda: again(grace=0.0, gcs=2), None, 0, agents=3, small=False),
+    Run("upload, gc gives it up twice, a request comes late", lambda: again(grace=0.0, runs=2, faults=("late",)), 1, 2, small=False),
+    Run("upload that cannot tell whether it published, gc", lambda: again(grace=0.0, faults=("late", "unavailable")), None, 2, small=False),
+    Run("publish again what is there, delete, gc", keeping, 0, 1, agents=3, small=False),
+    Run("publish again what is there, delete, gc gives every upload up", lambda: keeping(0.0), 0, 1, agents=3, small=False),
+    Run("fork, teardown, gc", forking, 0, 1, agents=3, small=False),
+    Run("fork, teardown, gc gives every upload up", lambda: forking(grace=0.0), 0, 1, agents=3, small=False),
+    Run("fork of two, teardown, gc", lambda: forking(2), 0, 1, agents=3, small=False),
+    Run("fork of two, one name is taken meanwhile, gc", lambda: forking(2, "w-2"), 0, 1, agents=3, small=False),
+    Run("fork, push, gc", fork_while_pushed, 0, 1, agents=3, small=False),
+    Run("two pushes, gc", pushing, 0, 1, agents=3, small=False),
+    Run("two pushes, gc gives every upload up", lambda: pushing(0.0), None, 0, agents=3, small=False),
+    Run("two push to a workspace", lambda: workspace_worlds.pushes(merged=False), 2, 3, small=False),
+    Run("two push to a workspace, a third merges into it", workspace_worlds.pushes, 0, 1, agents=3, small=False),
+    Run("two workspaces are merged into each other", workspace_worlds.merges, 1, 2, small=False),
+    Run("two are merged into each other, a third pushes", lambda: workspace_worlds.merges(push=True), 0, 1, agents=3, small=False),
+    Run("restore against push", workspace_worlds.restores, 2, 3, small=False),
+    Run("a fork of two", workspace_worlds.forking, 2, 3, agents=1),
+    Run("a fork of two over torn down ones", lambda: workspace_worlds.forking(torn=True), 2, 3, agents=1, small=False),
+    Run("two forks of the same names", lambda: workspace_worlds.forking(rivals=2), 0, 1, small=False),
+    Run("two forks of the same name, the clock jumps", lambda: workspace_worlds.forking(rivals=2, jumps=1, n=1), 0, 1, small=False),
+    Run("two forks over the same torn down ones", lambda: workspace_worlds.forking(rivals=2, torn=True), 0, 1, small=False),
+    Run("a fork, its base is torn down, gc", lambda: workspace_worlds.swept("fork"), 0, 1, agents=3, small=False),
+    Run("a fork, its base is torn down, gc gives up", lambda: workspace_worlds.swept("fork", 0.0), None, 0, agents=3, small=False),
+    Run("a merge, what is merged is torn down, gc", lambda: workspace_worlds.swept("merge"), 0, 1, agents=3, small=False),
+    Run("a merge, what is merged is torn down, gc gives up", lambda: workspace_worlds.swept("merge", 0.0), 0, 1, agents=3, small=False),
+    Run("two pushes to a workspace, gc", lambda: workspace_worlds.swept("push"), None, 0, agents=3, small=False),
 )
 
 

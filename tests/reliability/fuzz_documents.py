@@ -42,6 +42,20 @@ LOOKING: tuple[tuple[str, ...], ...] = (
     ("receipts", "_broadcast:0"),
     ("wait-for", "design", "--timeout", "0"),
     ("wait-for", "later", "--timeout", "0"),
+    ("artifact", "list"),
+    ("artifact", "list", "--step", "held"),
+    ("artifact", "show", "report"),
+    ("artifact", "show", "report@1"),
+    ("artifact", "history", "report"),
+    ("artifact", "lineage", "report@1"),
+    ("artifact", "lineage", "site", "--graph"),
+    ("artifact", "verify"),
+    ("artifact", "download", "site", "-o", "out", "--force"),
+    ("artifact", "download", "held/log", "-o", "log", "--force"),
+    ("workspace", "list"),
+    ("workspace", "show", "trial"),
+    ("workspace", "checkpoints", "trial"),
+    ("workspace", "diff", "trial@v1", "trial-1"),
 )
 """Commands that change nothing that others see."""
 ACTING: tuple[tuple[str, ...], ...] = (
@@ -72,6 +86,18 @@ ACTING: tuple[tuple[str, ...], ...] = (
     ("ack", "ann:0", "ann:1"),
     ("ack", "_broadcast:1"),
     ("beat",),
+    ("artifact", "upload", "-", "--name", "report"),
+    ("artifact", "upload", "-", "--name", "log", "--step", "held"),
+    ("artifact", "upload", "site"),
+    ("artifact", "delete", "report"),
+    ("complete", "held", "--artifact", "site"),
+    ("workspace", "checkpoint", "trial", "--label", "v2"),
+    ("workspace", "restore", "trial-1", "v1"),
+    ("workspace", "fork", "trial", "-n", "2", "--prefix", "fresh"),
+    ("workspace", "merge", "trial-1", "trial"),
+    ("workspace", "create", "copy", "--from", "trial@v1"),
+    ("workspace", "teardown", "trial-2"),
+    ("workspace", "expire"),
 )
 """Commands that write."""
 COMMANDS = LOOKING + ACTING
@@ -105,6 +131,20 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("send", "ann", "x"),
         ("status",),
     ),
+    "artifacts": (
+        ("artifact", "list"),
+        ("artifact", "show", "report"),
+        ("artifact", "upload", "-", "--name", "report"),
+        ("artifact", "verify"),
+    ),
+    "workspaces": (
+        ("workspace", "list"),
+        ("workspace", "show", "trial"),
+        ("workspace", "fork", "trial", "-n", "2", "--prefix", "fresh"),
+        ("workspace", "merge", "trial-1", "trial"),
+        ("workspace", "checkpoint", "trial", "--label", "v2"),
+    ),
+    "blobs": (("artifact", "verify"), ("artifact", "download", "site", "-o", "out", "--force"), ("artifact", "upload", "site")),
     "agents": (("agents",), ("status",), ("log", "--all"), ("send", "bob", "x"), ("receipts", "_broadcast:0")),
     "survey.json": (("status",), ("step", "list"), ("plan", "graph"), ("plan", "export"), ("next",), ("whoami",)),
     "board.json": (("next",), ("claim", "free"), ("complete", "held"), ("step", "cancel", "free")),
@@ -134,7 +174,20 @@ def needs(argv: tuple[str, ...], key: str) -> bool:
         case "memory" | "history":
             asked = argv[2] if name == "memory" and len(argv) > 2 else None
             return asked is not None and key.removeprefix(f"{folder}/").startswith(asked.replace(".", "/"))
+        case "artifacts" | "versions":
+            named = key.split("/")[-1 if folder == "artifacts" else 2].removesuffix(".json")
+            return name == "artifact" and (argv[1] in ("lineage", "verify") or any(named in word for word in argv[2:]))
+        case "blobs":
+            return argv[:2] in (("artifact", "verify"), ("artifact", "download"), ("workspace", "diff"), ("workspace", "merge"))
+        case "gc.json":
+            return argv[:2] in (("artifact", "upload"), ("workspace", "fork"), ("workspace", "merge"), ("workspace", "create")) or (
+                "--artifact" in argv
+            )
+        case "workspaces":
+            return name == "workspace" and argv[1] != "list"
         case "steps":
+            if name == "artifact":
+                return step == "held" and (argv[1] in ("lineage", "verify") or "held" in " ".join(argv) or argv[2:3] == ("site",))
             about = {word for word in argv if word in ("design", "build", "review", "free", "held", "check", "later")}
             needed = {
                 "build": ("design",),

@@ -48,6 +48,7 @@ def try_all(world: World, changes: dict[str, bytes], commands: tuple[tuple[str, 
 def one_of_each(world: World) -> list[str]:
     """A key of every kind, and more where their documents differ."""
     found = [next(key for key in world.keys if key.startswith(prefix)) for prefix in KINDS if prefix != "segments/"]
+    found += ["artifacts/report.json", "artifacts/site.json", "versions/_shared/report/00000001.json"]
     return [*found, "steps/held.json", "steps/design.json", "memory/design/api.json", "mail/ann/0000000001.json", "cursors/ann.json"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from windlass import effects as fx
+from windlass.drivers.sync import called
 from windlass.errors import WindlassError
 
 TYPE_CHECKING = False
@@ -33,9 +34,48 @@ async def perform(effect: fx.Effect, world: World, stop: asyncio.Event | None = 
         return None
     if isinstance(effect, fx.Gather):
         return list(await asyncio.gather(*(perform(one, world) for one in effect.effects), return_exceptions=True))
+    if isinstance(effect, fx.Call):
+        return await _call(effect, world)
+    if isinstance(effect, fx.Spread):
+        return await _spread(effect, world, stop)
     if isinstance(effect, _REQUESTS):
         return await asyncio.get_running_loop().run_in_executor(world.pool(), world.perform, effect)
     return world.perform(effect)
+
+
+async def _call(effect: fx.Call, world: World) -> Any:
+    """On a thread. Where it is cancelled, work that was begun comes to its end first: it holds files."""
+    only = [effect]  # a thread lets go of what it was given only after it has told of the end; of what it takes, before
+    task = world.pool().submit(lambda: called(only.pop()))
+    end = asyncio.wrap_future(task)
+    try:
+        return await asyncio.shield(end)
+    except asyncio.CancelledError:
+        if not task.cancel():
+            await asyncio.wait([end])
+        raise
+
+
+async def _spread(effect: fx.Spread, world: World, stop: asyncio.Event | None) -> list[Any]:
+    """As tasks. Where it is cancelled, they are cancelled and awaited."""
+    ops = iter(effect.ops)
+    results: list[Any] = []
+    failed: list[BaseException] = []
+
+    async def work() -> None:
+        try:
+            while not failed and (op := next(ops, None)) is not None:
+                at = len(results)
+                results.append(None)
+                results[at] = await run(op, world, stop)
+        except BaseException as error:
+            failed.append(error)
+            raise
+
+    await asyncio.gather(*(work() for _ in range(max(1, effect.at_once))), return_exceptions=True)
+    if failed:
+        raise failed[0]
+    return results
 
 
 async def _sleep(seconds: float, stop: asyncio.Event | None) -> None:

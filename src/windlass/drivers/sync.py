@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol, TypeVar
 
     from windlass.drivers.notice import Notice
+    from windlass.drivers.spread import Effort
     from windlass.stores.base import Store
 
     T = TypeVar("T")
@@ -58,9 +59,13 @@ class World:
         self._pool: ThreadPoolExecutor | None = None
         self.notices: dict[int, Notice] = {}
         """Of the waits under way, by thread."""
+        self.efforts: dict[int, Effort] = {}
+        """The spread whose operation a thread runs."""
 
     def perform(self, effect: fx.Effect) -> Any:
         """Carry out one effect. Raises what it raises."""
+        if self.efforts and (effort := self.efforts.get(get_ident())) is not None:
+            effort.check()
         kind = type(effect)
         if kind is fx.Gather:
             return self._gather(effect.effects)  # type: ignore[attr-defined]
@@ -84,12 +89,18 @@ class World:
                 except BaseException as error:  # an interrupt, a library's panic: no answer, so nobody may take it for one
                     failed.append(error)
                     left.clear()
+                    raise
 
         # threads that fetch work, no pool: a future for each effect costs a third more, and importing it a command 12 ms
-        _at_once(work, min(len(effects), WORKERS))
+        at_once(work, min(len(effects), WORKERS), left.clear)
         if failed:
             raise failed[0]
         return results
+
+    def _spread(self, effect: fx.Spread) -> list[Any] | None:
+        from windlass.drivers.spread import spread  # most commands move no files
+
+        return spread(effect, self)
 
     def pool(self) -> ThreadPoolExecutor:
         """The threads of an event loop's requests in flight, started at the first call."""
@@ -141,15 +152,27 @@ class World:
         self.store.close()
 
 
-def _at_once(work: Callable[[], None], threads: int) -> None:
-    """Run `work` on that many threads, or as many as there can be; this one is among them and waits for the others."""
+def at_once(work: Callable[[], None], threads: int, stop: Callable[[], None]) -> None:
+    """Run `work` on that many threads, or as many as there can be; this one is among them and waits for the others.
+
+    What `work` raises here, or an interrupt, is raised after `stop` once the others are back; another interrupt at once.
+    """
     others: list[LockType] = []
+    back: set[LockType] = set()
 
     def one(ended: LockType) -> None:
         try:
             work()
+        except BaseException:  # noqa: S110  # `work` has told of it
+            pass
         finally:
+            back.add(ended)
             ended.release()
+
+    def wait() -> None:
+        for ended in others:
+            if ended not in back:  # an interrupt may come just after one was waited for
+                ended.acquire()
 
     try:
         for _ in range(threads - 1):
@@ -161,9 +184,19 @@ def _at_once(work: Callable[[], None], threads: int) -> None:
                 break
             others.append(ended)
         work()
-    finally:
-        for ended in others:
-            ended.acquire()
+        wait()
+    except BaseException:
+        stop()
+        wait()
+        raise
+
+
+def called(effect: fx.Call) -> Any:
+    """What the work returns."""
+    try:
+        return effect.work()
+    except StopIteration as error:  # neither a generator nor a future can be given one
+        raise RuntimeError("the work raised StopIteration") from error
 
 
 _PERFORM: dict[type, Callable[[World, Any], Any]] = {
@@ -179,6 +212,8 @@ _PERFORM: dict[type, Callable[[World, Any], Any]] = {
     fx.Recall: lambda w, e: w.hints.recall(e.name),
     fx.Remember: lambda w, e: w.hints.remember(e.name, e.body),
     fx.Tell: lambda w, e: w._tell(e),
+    fx.Call: lambda w, e: called(e),
+    fx.Spread: lambda w, e: w._spread(e),
 }
 
 

@@ -254,6 +254,14 @@ def _refuse_if_fresh(actor: Actor, start: Start, since: float) -> Op[None]:
         )
 
 
+def own_time(actor: Actor) -> Op[float]:
+    """The store's time: that of an object of this machine's own, just written. What is read afterwards can be judged by it."""
+    mine = keys.clock(actor.machine)
+    yield from registers.overwrite(mine, Clock())
+    own = yield from fx.read(mine)
+    return own.modified if own else 0.0
+
+
 def ran_out(me: Me, actor: Actor, step: Version[Step]) -> Op[bool]:
     """Whether the store's own clock shows that the lease of a step's claim (or its longest hold) ran out.
 

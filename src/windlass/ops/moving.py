@@ -3,6 +3,7 @@
 Every part can be run again after a crash. The source is frozen by its own records: steps get a new epoch, memory keys a
 new version, mailboxes a last entry; whoever meets one of them is told where the project went. The destination is closed
 by its marker until all is there. A store that a project left takes it back: while it is closed, newer copies win.
+Artifacts and workspaces are frozen too, so that no upload under way publishes anything here; its blobs go along for nothing.
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ import json
 
 from windlass import effects as fx
 from windlass.errors import Damaged, Lost, Moved, NotFound, UsageError, WindlassError
-from windlass.ops import logs, registers, waiting
+from windlass.ops import logs, pending, registers, waiting
 from windlass.ops.mail import agent_names
 from windlass.ops.memory import archive
 from windlass.ops.status import agents
 from windlass.ops.survey import signs, survey
 from windlass.protocol import keys
 from windlass.protocol.agents import FRESH, MARGIN, Keeper, Presence
+from windlass.protocol.artifacts import Artifact
 from windlass.protocol.codec import decode, encode
 from windlass.protocol.mail import Message
 from windlass.protocol.memory import Memory
 from windlass.protocol.project import Marker
 from windlass.protocol.steps import Step
 from windlass.protocol.transitions import Act, frozen
+from windlass.protocol.workspaces import Workspace, recorded
 from windlass.record import Record
 
 TYPE_CHECKING = False
@@ -35,9 +38,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64
 """Reads in flight."""
-LEFT_BEHIND = (keys.PRESENCE, "clock/", "segments/", keys.BOARD, keys.SURVEY, keys.MARKER)
+LEFT_BEHIND = (keys.PRESENCE, "clock/", "segments/", keys.PENDING, keys.BOARD, keys.SURVEY, keys.MARKER)
 """What has no meaning elsewhere, or is made anew there."""
-NOT_FROZEN = (keys.AGENTS, "cursors/", "sent/")
+NOT_FROZEN = (keys.AGENTS, "cursors/", "sent/", keys.SWEEP)
 """What may still change at the source while it is moved; the destination is closed, so the newer copy wins."""
 
 
@@ -186,12 +189,24 @@ def _elsewhere(here: set[tuple[str, int]]) -> Op[float]:
 
 
 def freeze(mover: str, to: str) -> Op[Frozen]:
-    """Freeze every step, memory key and mailbox of the source; what is damaged cannot be written to by anybody."""
+    """Freeze every step, artifact, workspace, memory key and mailbox of the source; what is damaged cannot be written to by anybody."""
 
     def leave(entry: Version[Step] | None, write: Write) -> Step | None:
         return frozen(entry.doc, Act(agent=mover, incarnation=0, at=write.at, write_id=write.id), to) if entry else None
 
+    def stop(entry: Version[Artifact] | None, write: Write) -> Artifact | None:
+        return entry.doc.but(moved_to=to) if entry is not None and entry.doc.moved_to != to else entry.doc if entry else None
+
+    def close(entry: Version[Workspace] | None, write: Write) -> Workspace | None:
+        if entry is None or entry.doc.moved_to == to:
+            return entry.doc if entry else None
+        forming = "" if entry.doc.forming in done else entry.doc.forming
+        return recorded(entry.doc, "move", mover, write.at, write.id, to, moved_to=to, forming=forming)
+
     yield from registers.update_all((yield from _names(keys.STEPS)), Step, leave, "freezing steps")
+    yield from registers.update_all((yield from _names(keys.ARTIFACTS)), Artifact, stop, "freezing artifacts")
+    done = yield from _end_uploads()
+    yield from registers.update_all((yield from _names(keys.WORKSPACES)), Workspace, close, "freezing workspaces")
     archived: set[str] = set()
     for key in (yield from _names(keys.MEMORY)):
         archived |= yield from _freeze_memory(key, to)
@@ -200,6 +215,19 @@ def freeze(mover: str, to: str) -> Op[Frozen]:
     for mailbox in sorted(boxes):
         ends[mailbox] = yield from _end_log(mailbox, mover, to)
     return Frozen(ends=ends, archived=frozenset(archived))
+
+
+def _end_uploads() -> Op[set[str]]:
+    """Give up every upload under way, so that no fork is done after a part of it was frozen; those that are done."""
+    done: set[str] = set()
+    for key in (yield from _names(keys.PENDING)):
+        ident = keys.parse_pending(key)
+        try:
+            if ident is not None and not (yield from pending.abandon(ident)):
+                done.add(ident)
+        except Damaged:  # nobody can finish it
+            continue
+    return done
 
 
 def _entries(prefix: str) -> Op[list[fx.Entry]]:
@@ -276,10 +304,10 @@ def _is_end(found: fx.Object) -> bool:
         return False
 
 
-def inventory(stays: Frozen) -> Op[dict[str, str]]:
-    """The key of everything that is copied, each with a mark that changes when it does."""
+def inventory(stays: Frozen) -> Op[dict[str, fx.Entry]]:
+    """Everything that is copied, by key, as it is listed."""
     return {
-        entry.key: entry.mark
+        entry.key: entry
         for entry in (yield from _entries(""))
         if not entry.key.startswith(LEFT_BEHIND) and entry.key not in stays.archived and not _after_end(entry.key, stays.ends)
     }
@@ -316,6 +344,10 @@ def _thawed(found: fx.Object) -> Op[bytes | None]:
         if found.key.startswith(keys.STEPS):
             step = decode(Step, found.key, found.body)
             return encode(step.but(moved_to=None)) if step.moved_to is not None else None
+        if found.key.startswith((keys.ARTIFACTS, keys.WORKSPACES)):
+            kind: type[Artifact | Workspace] = Artifact if found.key.startswith(keys.ARTIFACTS) else Workspace
+            other = decode(kind, found.key, found.body)
+            return encode(other.but(moved_to=None)) if other.moved_to is not None else None
         name = keys.parse_memory(found.key)
         if name is None:
             return found.body

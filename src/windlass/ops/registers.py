@@ -251,7 +251,7 @@ def overwrite(key: str, document: Document) -> Op[str]:
     raise Unavailable("the store gave no clear answer to a write", "try again; windlass doctor shows how the store is")
 
 
-def create_all(documents: Sequence[tuple[str, D]], kind: type[D]) -> Op[list[str | None]]:
+def create_all(documents: Sequence[tuple[str, D]], kind: type[D], what: str = "creating steps") -> Op[list[str | None]]:
     """Create many registers at once, 64 requests in flight; for each the version, empty where it is not known, or None where it
     is not this document that was created.
 
@@ -269,7 +269,7 @@ def create_all(documents: Sequence[tuple[str, D]], kind: type[D]) -> Op[list[str
                 raise answer
             else:
                 made.append(str(answer))
-        yield from fx.tell("creating steps", len(made), len(documents))
+        yield from fx.tell(what, len(made), len(documents))
     return made
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from windlass.effects import Op
     from windlass.ops.agents import Actor, Me
     from windlass.ops.registers import Write
+    from windlass.protocol.artifacts import Published
     from windlass.protocol.steps import Git, Transition
 
 LEASE_MAX = 365 * 86400
@@ -35,12 +36,13 @@ HOPELESS = (Status.BLOCKED, Status.FAILED, Status.CANCELLED)
 
 
 class Claimed(Record):
-    """A claim that holds. `handoffs`: what the step's needs left behind. `created`: nobody had declared the step."""
+    """A claim that holds. `handoffs` and `artifacts`: what the step's needs left behind. `created`: nobody had declared the step."""
 
     step: Step
     again: bool = False
     created: bool = False
     handoffs: Mapping[str, Handoff] = {}
+    artifacts: Mapping[str, Mapping[str, Published]] = {}
     taken_from: str = ""
 
 
@@ -193,9 +195,20 @@ def _claim(actor: Actor, wish: _Wish, known: Version[Step] | None, beside: Seque
             again=again,
             created=before[-1] is None,
             handoffs={need: found.handoff for need, found in wish.needs.items() if found is not None and found.handoff is not None},
+            artifacts=_results(wish.needs),
             taken_from=last.of if last is not None and last.event == "takeover" else "",
         )
     raise TimedOut(f"{wish.name} changes hands too quickly to claim", "try again in a moment", step=wish.name)
+
+
+def _results(needs: Mapping[str, Step | None]) -> dict[str, dict[str, Published]]:
+    """What the needs published, by need and name; what is damaged is for those to name who want it."""
+    found = {name: step for name, step in needs.items() if step is not None and step.artifacts}
+    if not found:
+        return {}
+    from windlass.ops.artifacts import left_in
+
+    return {name: left for name, step in found.items() if (left := left_in(step.but(name=name)))}
 
 
 def _noting(
@@ -222,13 +235,23 @@ class _HeldAt(WindlassError):
         self.held, self.entry = held, entry
 
 
-def _change(
-    actor: Actor, name: str, decide: Callable[[Step | None, Act], Step], *, remembered: bool = False, me: Me | None = None
+def change(
+    actor: Actor,
+    name: str,
+    decide: Callable[[Step | None, Act], Step],
+    *,
+    remembered: bool = False,
+    me: Me | None = None,
+    known: Version[Step] | None = None,
+    before: Callable[[Version[Step]], Op[None]] | None = None,
 ) -> Op[Changed]:
-    """One transition of one step, as `me` where that is settled, from what this machine remembers where that saves a read."""
+    """One transition of one step, as `me` where that is settled, from what is `known`, or what this machine remembers where that saves a
+    read. `before` runs before the register is replaced.
+    """
     key = keys.step(name)
     me = me or (yield from act(actor))
-    known = (yield from registers.remembered(key, Step)) if remembered else None
+    if known is None and remembered:
+        known = yield from registers.remembered(key, Step)
     was: Step | None = None
 
     def next_(entry: Version[Step] | None, write: Write) -> Step:
@@ -236,7 +259,7 @@ def _change(
         was = entry.doc if entry else None
         return decide(was, _act(me, write))
 
-    now = yield from registers.update(key, Step, next_, known=known or UNKNOWN)
+    now = yield from registers.update(key, Step, next_, known=known or UNKNOWN, before=before)
     assert now is not None
     yield from registers.keep(key, now)
     if name in me.short and now.doc.claim is None:
@@ -248,20 +271,30 @@ def finish(actor: Actor, name: str, handoff: Handoff, *, epoch: int | None = Non
     """Complete, block, fail or hand in for review a step that the caller holds. Raises ClaimLost, NotFound, Fenced, Indeterminate, and
     WindlassError where that is done and only the mail about it was not sent.
     """
-    check_text(handoff.note, "note", MAX_NOTE)
-    check_text(handoff.next_action, "next action", MAX_NOTE)
-    for piece in handoff.evidence:
-        check_value(piece, "evidence")
-    if handoff.to:
-        keys.check_mailbox(handoff.to)
+    check_handoff(handoff)
     me = yield from act(actor)
-    done = yield from _change(
+    done = yield from change(
         actor,
         name,
         lambda step, by: transitions.finished(step, name, by, handoff.but(agent=by.agent, at=by.at), epoch=epoch, force=force),
         remembered=True,
         me=me,
     )
+    return (yield from then_tell(me, name, handoff, done))
+
+
+def check_handoff(handoff: Handoff) -> None:
+    """Raises UsageError where it cannot be kept."""
+    check_text(handoff.note, "note", MAX_NOTE)
+    check_text(handoff.next_action, "next action", MAX_NOTE)
+    for piece in handoff.evidence:
+        check_value(piece, "evidence")
+    if handoff.to:
+        keys.check_mailbox(handoff.to)
+
+
+def then_tell(me: Me, name: str, handoff: Handoff, done: Changed) -> Op[Changed]:
+    """A step that was handed off, once whoever it is for has been told by mail."""
     if handoff.to:
         from windlass.ops import mail
 
@@ -287,7 +320,7 @@ def _ident(step: Step, event: str, to: str) -> str:
 def release(actor: Actor, name: str, *, epoch: int | None = None, force: bool = False, note: str = "") -> Op[Changed]:
     """Give a claim back. Raises ClaimLost, NotFound, Fenced, Indeterminate."""
     return (
-        yield from _change(
+        yield from change(
             actor, name, lambda step, by: transitions.released(step, name, by, epoch=epoch, force=force, note=note), remembered=True
         )
     )
@@ -302,14 +335,14 @@ def _existing(name: str, step: Step | None) -> Step:
 def approve(actor: Actor, name: str, note: str = "", *, force: bool = False) -> Op[Changed]:
     """needs_review → complete. Raises ClaimLost, NotFound."""
     check_text(note, "note", MAX_NOTE)
-    return (yield from _change(actor, name, lambda step, by: transitions.approved(_existing(name, step), by, note, force=force)))
+    return (yield from change(actor, name, lambda step, by: transitions.approved(_existing(name, step), by, note, force=force)))
 
 
 def reject(actor: Actor, name: str, note: str) -> Op[Changed]:
     """needs_review → pending, and the note by mail to the worker. Raises ClaimLost, NotFound, and WindlassError as `finish`."""
     check_text(note, "note", MAX_NOTE)
     me = yield from act(actor)
-    done = yield from _change(actor, name, lambda step, by: transitions.rejected(_existing(name, step), by, note), me=me)
+    done = yield from change(actor, name, lambda step, by: transitions.rejected(_existing(name, step), by, note), me=me)
     if done.step.worker:
         from windlass.ops import mail
 
@@ -321,12 +354,12 @@ def reject(actor: Actor, name: str, note: str) -> Op[Changed]:
 
 def cancel(actor: Actor, name: str, note: str = "") -> Op[Changed]:
     """Cancel a step that is not complete. Raises ClaimLost, NotFound."""
-    return (yield from _change(actor, name, lambda step, by: transitions.cancelled(_existing(name, step), by, note)))
+    return (yield from change(actor, name, lambda step, by: transitions.cancelled(_existing(name, step), by, note)))
 
 
 def reopen(actor: Actor, name: str, note: str = "") -> Op[Changed]:
     """complete, failed or cancelled → pending. Raises ClaimLost, NotFound."""
-    return (yield from _change(actor, name, lambda step, by: transitions.reopened(_existing(name, step), by, note)))
+    return (yield from change(actor, name, lambda step, by: transitions.reopened(_existing(name, step), by, note)))
 
 
 def define(
@@ -340,7 +373,7 @@ def define(
     def decide(step: Step | None, by: Act) -> Step:
         return transitions.defined(step, name, by, (step.definition if step else definition).but(**says), needed_by)
 
-    return (yield from _change(actor, name, decide))
+    return (yield from change(actor, name, decide))
 
 
 def check_definition(name: str, definition: Definition) -> None:

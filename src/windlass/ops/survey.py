@@ -32,7 +32,7 @@ MANY, SHARE = 64, 32
 NEWS = 64
 """Steps that were read, and that the snapshot does not have as they are, from which it is written anew."""
 _SEEN = "survey"
-_SHAPE = 4
+_SHAPE = 5
 
 
 class Survey(Record):

@@ -8,10 +8,12 @@ from windlass.ops import waiting
 from windlass.ops.survey import survey
 from windlass.protocol import keys
 from windlass.protocol.agents import Agent
+from windlass.protocol.artifacts import Artifact
 from windlass.protocol.codec import decode
 from windlass.protocol.mail import Message
 from windlass.protocol.memory import Memory
 from windlass.protocol.steps import Step
+from windlass.protocol.workspaces import Workspace
 from windlass.record import Record
 
 TYPE_CHECKING = False
@@ -27,7 +29,7 @@ class Event(Record):
 
     at: float
     kind: str
-    """"step", "message", "memory" or "agent"."""
+    """"step", "message", "memory", "artifact", "workspace" or "agent"."""
     event: str
     by: str
     subject: str
@@ -36,8 +38,9 @@ class Event(Record):
     epoch: int | None = None
 
 
-LIVE = (keys.STEPS, keys.MAIL, keys.MEMORY, keys.AGENTS)
-FOLDERS = (*LIVE, keys.HISTORY)  # after the live versions: one that is archived meanwhile is met twice, not never
+LIVE = (keys.STEPS, keys.MAIL, keys.MEMORY, keys.ARTIFACTS, keys.WORKSPACES, keys.AGENTS)
+FOLDERS = (*LIVE, keys.HISTORY, keys.SHARED_VERSIONS)
+"""After the live versions: one that is archived meanwhile is met twice, not never. Of a step's artifacts its history tells."""
 AT_ONCE = 64
 """Reads in flight."""
 WATCHED = 1000
@@ -89,8 +92,8 @@ def timeline(*, since: float = 0.0, limit: int | None = 20) -> Op[View]:
 def follow(view: View, seen: AbstractSet[tuple[str, str, int]], timeout: float | None = None) -> Op[View]:
     """Wait for events after a view, each once; `seen`: (kind, subject, seq) of those shown. Without events where `timeout` ran out.
 
-    The first call reads every memory key and agent, and every step that this machine does not remember. Each poll lists steps,
-    mail, memory and agents, so it costs more than waiting for steps or mail.
+    The first call reads every memory key, artifact, workspace and agent, and every step that this machine does not remember. Each poll
+    lists all of these and mail, so it costs more than waiting for steps or mail.
     """
     pace = yield from waiting.begin()
     if view.seqs is None:
@@ -125,7 +128,9 @@ def _begin(view: View, seen: AbstractSet[tuple[str, str, int]]) -> Op[dict[str, 
     for kind, subject, seq in seen:
         shown[kind, subject] = max(seq, shown.get((kind, subject), 0))
     now = [(keys.step(one.name), "step", one.name, one.modified, one.seq) for one in (yield from survey()).steps.values()]
-    for found in (yield from _read([key for key in view.marks if key.startswith((keys.MEMORY, keys.AGENTS))])):
+    for found in (
+        yield from _read([key for key in view.marks if key.startswith((keys.MEMORY, keys.ARTIFACTS, keys.WORKSPACES, keys.AGENTS))])
+    ):
         last = max(_events(found), key=lambda event: event.seq, default=None)
         if isinstance(found, fx.Object) and last is not None:
             now.append((found.key, last.kind, last.subject, found.modified, last.seq))
@@ -147,14 +152,19 @@ def _go_on(view: View, seen: AbstractSet[tuple[str, str, int]]) -> Op[View]:
         known = seqs.get(entry.key, 0)
         new = [event for event in _events(found) if event.seq > known or event.kind == "damage"]
         seqs[entry.key] = max([known, *(event.seq for event in new)])
-        key = keys.parse_memory(entry.key)
-        if key is not None and seqs[entry.key] > known + 1:  # set several times since: the others are archived
-            between = [keys.memory_version(key, version) for version in range(known + 1, seqs[entry.key])]
-            for archived in (yield from _read(between)):
-                new += _events(archived)
+        for archived in (yield from _read(_archived(entry.key, known + 1, seqs[entry.key]))):  # set several times since
+            new += _events(archived)
         events += new
     events = [event for event in _ordered(events) if (event.kind, event.subject, event.seq) not in seen]
     return view.but(events=tuple(events), marks=marks, seqs=seqs, latest=max([view.latest, *(entry.modified for entry in entries)]))
+
+
+def _archived(key: str, first: int, beyond: int) -> list[str]:
+    """Where the earlier versions of what lies under a key are kept, as far as it has any."""
+    memory, artifact = keys.parse_memory(key), keys.parse_artifact(key)
+    if memory is not None:
+        return [keys.memory_version(memory, number) for number in range(first, beyond)]
+    return [keys.artifact_version("", artifact, number) for number in range(first, beyond)] if artifact is not None else []
 
 
 def _list(folders: Iterable[str]) -> Op[list[fx.Entry]]:
@@ -215,16 +225,23 @@ def _of(found: fx.Object) -> Iterator[Event]:
         yield from _of_step(decode(Step, found.key, found.body).but(name=name)) if name else ()
     elif found.key.startswith(keys.MAIL):
         yield from _of_message(found)
+    elif found.key.startswith(keys.WORKSPACES):
+        name = keys.parse_workspace(found.key)
+        yield from _of_workspace(decode(Workspace, found.key, found.body).but(name=name)) if name else ()
     elif found.key.startswith(keys.AGENTS):
         name = keys.parse_agent(found.key)
         yield from _of_agent(decode(Agent, found.key, found.body).but(name=name)) if name else ()
+    elif found.key.startswith((keys.ARTIFACTS, keys.VERSIONS)):
+        archived = keys.parse_artifact_version(found.key)
+        name = archived[1] if archived else keys.parse_artifact(found.key)
+        yield from _of_artifact(name, decode(Artifact, found.key, found.body)) if name else ()
     else:
         yield from _of_memory(decode(Memory, found.key, found.body))
 
 
 def _of_step(step: Step) -> Iterator[Event]:
     for i, line in enumerate(step.history):
-        if line.event == "link":
+        if line.event in ("link", "touch"):
             continue
         text = f"from {line.of}" if line.event == "takeover" else line.note
         yield Event(at=line.at, kind="step", event=line.event, by=line.by, subject=step.name, seq=i + 1, text=text, epoch=line.epoch)
@@ -244,6 +261,22 @@ def _of_memory(memory: Memory) -> Iterator[Event]:
     event = "delete" if memory.deleted else "set"
     text = memory.value if isinstance(memory.value, str) else ""
     yield Event(at=memory.set_at, kind="memory", event=event, by=memory.set_by, subject=memory.key, seq=memory.version, text=text)
+
+
+def _of_artifact(name: str, artifact: Artifact) -> Iterator[Event]:
+    now = artifact.current
+    if now is not None:
+        event = "delete" if now.deleted else "publish"
+        text = f"{name}@{now.version}"
+        yield Event(at=now.at, kind="artifact", event=event, by=now.agent, subject=name, seq=now.version, text=text)
+
+
+def _of_workspace(workspace: Workspace) -> Iterator[Event]:
+    for line in workspace.history:
+        if line.event in ("touch", "move") or (workspace.forming and line.seq >= workspace.born):  # of a fork that may come to nothing
+            continue
+        text = f"of {line.note}" if line.event == "fork" else f"of {line.note} into it" if line.event == "merge" else line.note
+        yield Event(at=line.at, kind="workspace", event=line.event, by=line.by, subject=workspace.name, seq=line.seq, text=text)
 
 
 def _of_agent(agent: Agent) -> Iterator[Event]:

@@ -11,14 +11,17 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from windlass.ops.gc import Swept
     from windlass.ops.status import Overview, Standing
     from windlass.ops.timeline import View
     from windlass.project.agents import AgentsPart
+    from windlass.project.artifacts import ArtifactsPart
     from windlass.project.mail import MailPart
     from windlass.project.memory import MemoryPart
     from windlass.project.plan import PlanPart
     from windlass.project.steps import Steps
     from windlass.project.views import Views
+    from windlass.project.workspaces import WorkspacesPart
 
 __all__ = ["Actor", "Keeper", "Me", "Project", "Session", "open_project", "open_session", "settings_for"]
 
@@ -89,6 +92,20 @@ class Project:
         return MemoryPart(self._session)
 
     @property
+    def artifacts(self) -> ArtifactsPart:
+        """Files and folders that are results: named, with versions."""
+        from windlass.project.artifacts import ArtifactsPart
+
+        return ArtifactsPart(self._session)
+
+    @property
+    def workspaces(self) -> WorkspacesPart:
+        """Trees of files that agents push and pull, fork and merge."""
+        from windlass.project.workspaces import WorkspacesPart
+
+        return WorkspacesPart(self._session)
+
+    @property
     def mail(self) -> MailPart:
         """Messages."""
         from windlass.project.mail import MailPart
@@ -132,6 +149,19 @@ class Project:
         ...     print(event.by, event.event, event.subject)
         """
         return self.views.log(since=since, limit=limit)
+
+    def gc(self, *, grace: float = 86400.0, wait: float = 60.0, dry_run: bool = False) -> Swept:
+        """Delete the content that nothing refers to and that is older than `grace` seconds; uploads older than that are given up.
+
+        For younger uploads it waits, `wait` seconds at most. `dry_run` changes nothing. Raises TimedOut, Lost where another gc began,
+        Damaged where it cannot tell what is needed, StoreError.
+
+        >>> p.gc().deleted
+        0
+        """
+        from windlass.project.gc import sweep
+
+        return self._session.run(sweep(self._session, grace, wait, dry_run))
 
     def close(self) -> None:
         """End the heartbeat, note what was read, give connections back. Claims stay.

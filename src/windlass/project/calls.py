@@ -126,10 +126,37 @@ def acting(op: Callable[Concatenate[Actor, P], Op[T]], example: str) -> _Method[
     return _Method(op, method, 1, example)
 
 
+def within(op: Callable[Concatenate[Session, P], Op[T]], example: str) -> _Method[P, T]:
+    """A method of what needs the session: it touches files of the user's, or looks up who acts only when it must."""
+
+    def method(part: Any, /, *args: Any, **options: Any) -> Any:
+        return part._do(op(part._session, *args, **options))
+
+    return _Method(op, method, 1, example)
+
+
+def named(op: Callable[Concatenate[Session, str, P], Op[T]], example: str) -> _Method[P, T]:
+    """A method of something that has a name, as `within`."""
+
+    def method(part: Any, /, *args: Any, **options: Any) -> Any:
+        return part._do(op(part._session, part.name, *args, **options))
+
+    return _Method(op, method, 2, example)
+
+
 def holding(op: Callable[Concatenate[Actor, str, int, P], Op[T]], example: str) -> _Method[P, T]:
     """A method of a claim: acts under its epoch, and ends it where it succeeds."""
 
     def method(part: Holding, /, *args: Any, **options: Any) -> Any:
         return part._do(part._ending(op(part._session.actor, part.name, part.epoch, *args, **options)))
+
+    return _Method(op, method, 3, example)
+
+
+def under(op: Callable[Concatenate[Actor, str, int, P], Op[T]], example: str) -> _Method[P, T]:
+    """A method of a claim: acts under its epoch, and leaves it open."""
+
+    def method(part: Holding, /, *args: Any, **options: Any) -> Any:
+        return part._do(op(part._session.actor, part.name, part.epoch, *args, **options))
 
     return _Method(op, method, 3, example)

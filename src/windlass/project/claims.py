@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from windlass.errors import ClaimLost, WindlassError
-from windlass.project.calls import Awaiting, Blocking, holding
+from windlass.project.calls import Awaiting, Blocking, holding, under
 from windlass.project.steps import complete, release
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from os import PathLike
     from types import TracebackType
     from typing import Any, Self, TypeVar
 
     from windlass.effects import Op
     from windlass.ops.agents import Actor
+    from windlass.ops.artifacts import Uploaded
     from windlass.ops.steps import Changed, Claimed
     from windlass.project.session import Session
     from windlass.project.steps import State
+    from windlass.project.uploads import What
+    from windlass.protocol.artifacts import Published
     from windlass.protocol.steps import Git, Handoff, Step
 
     T = TypeVar("T")
@@ -33,12 +37,14 @@ def _complete(
     next_action: str = "",
     changed_files: Sequence[str] = (),
     evidence: Sequence[Mapping[str, Any]] = (),
+    artifacts: Sequence[str | PathLike[str]] = (),
     git: Git | None = None,
 ) -> Op[Changed]:
     """Finish the step under this claim, with a handoff. `state`: "complete", "blocked", "needs_review" or "failed".
 
-    `to`: an agent that is told by mail. `evidence`: JSON objects, such as a command and its exit code. Raises ClaimLost
-    once the claim was taken over (nothing is kept then), Fenced, UsageError, Indeterminate.
+    `to`: an agent that is told by mail. `evidence`: JSON objects, such as a command and its exit code. `artifacts`: paths of files
+    and folders, sent first and published with the completion. Raises ClaimLost once the claim was taken over (nothing is kept
+    then), Fenced, UsageError, Indeterminate.
     """
     return (
         yield from complete(
@@ -50,8 +56,44 @@ def _complete(
             next_action=next_action,
             changed_files=changed_files,
             evidence=evidence,
+            artifacts=artifacts,
             git=git,
             epoch=epoch,
+        )
+    )
+
+
+def _upload(
+    actor: Actor,
+    step: str,
+    epoch: int,
+    what: What,
+    *,
+    name: str | None = None,
+    media_type: str = "",
+    meta: Mapping[str, Any] = {},
+    inputs: Sequence[str] = (),
+    git: Git | None = None,
+    command: str = "",
+) -> Op[Uploaded]:
+    """Publish a file or folder (a path), bytes, or a file object as a result of this step, under this claim.
+
+    As `project.artifacts.upload`. Raises ClaimLost once the claim was taken over (nothing is published then), Fenced.
+    """
+    from windlass.project.uploads import upload
+
+    return (
+        yield from upload(
+            actor,
+            what,
+            name=name,
+            step=step,
+            epoch=epoch,
+            media_type=media_type,
+            meta=meta,
+            inputs=inputs,
+            git=git,
+            command=command,
         )
     )
 
@@ -68,6 +110,7 @@ class _Held:
         _session: Session
 
     complete = holding(_complete, '>>> with p.steps.claim("build") as claim:\n...     claim.complete(note="in dist/", to="tester")')
+    upload = under(_upload, '>>> with p.steps.claim("build") as claim:\n...     claim.upload("dist/app.tar.gz", inputs=["schema@2"])')
     release = holding(_release, '>>> claim = p.steps.claim("build")\n>>> claim.release(note="needs the schema first")')
 
     def _take(self, claimed: Claimed) -> None:
@@ -85,6 +128,11 @@ class _Held:
     def handoffs(self) -> Mapping[str, Handoff]:
         """What the workers of the step's needs left behind, by step."""
         return self.claimed.handoffs
+
+    @property
+    def artifacts(self) -> Mapping[str, Mapping[str, Published]]:
+        """What the workers of the step's needs published, by step and name."""
+        return self.claimed.artifacts
 
     def _ending(self, op: Op[T]) -> Op[T]:
         done = yield from op

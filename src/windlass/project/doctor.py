@@ -27,7 +27,7 @@ ACTIONS = {"get": "s3:GetObject", "put": "s3:PutObject", "delete": "s3:DeleteObj
 REASONS = {
     "s3:GetObject": "to read, and to replace an object only if it is still the one that was read",
     "s3:PutObject": "to write; each write is conditional, or goes to an object with one writer",
-    "s3:DeleteObject": "to remove signs of life of agents that ended, and what the doctor wrote",
+    "s3:DeleteObject": "to remove signs of life of agents that ended, records of uploads, what gc takes, and what the doctor wrote",
     "s3:ListBucket": "to list; without it S3 answers 403 instead of 404 for a missing key, which breaks logs",
 }
 """Why each is needed."""

@@ -11,10 +11,10 @@ from windlass.project.session import open_session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Protocol, TypeVar
 
-    from windlass.effects import Op
+    from windlass.effects import Entry, Op
     from windlass.project.session import Session
     from windlass.protocol.project import Marker
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 ROUNDS = 10
 """Passes over the source before a move gives up on writes that keep coming."""
-PORTION = 512
-"""Objects held in memory at once."""
+PORTION, PORTION_BYTES = 512, 32 * 1024 * 1024
+"""Objects held in memory at once, and their bytes."""
 
 
 def move(source: Session, destination: str, *, force: bool = False, create: bool = False) -> Moving:
@@ -69,19 +69,19 @@ def transfer(source: Side, there: Side, project: str, mover: str, *, force: bool
     late = 0
     for attempt in range(ROUNDS):
         stays = source.run(moving.freeze(mover, to))
-        marks = source.run(moving.inventory(stays))
-        names = [name for name, mark in marks.items() if copied.get(name) != mark and name not in unread]
+        there_are = source.run(moving.inventory(stays))
+        names = [name for name, entry in there_are.items() if copied.get(name) != entry.mark and name not in unread]
         if not names and attempt:
             break
         # from the last slot down: in a store that it comes back to, what ended a mailbox goes when all that follows is there
         names.reverse()
-        for start in range(0, len(names), PORTION):
-            objects, large = source.run(moving.read_out(names[start : start + PORTION]))
+        for some in _portions(names, there_are):
+            objects, large = source.run(moving.read_out(some))
             if not _copy(there, objects, arriving):
                 return Moving(to=to)
             unread.update(large)
             late += len(objects) if attempt else 0
-            copied.update((name, marks[name]) for name, _ in objects)
+            copied.update((name, there_are[name].mark) for name, _ in objects)
     else:
         raise WindlassError("the project goes on changing while it is moved", "stop what writes to it, then run the same move again")
     if len(arriving.moves) > 1:
@@ -89,6 +89,20 @@ def transfer(source: Side, there: Side, project: str, mover: str, *, force: bool
     there.run(moving.open_up(arriving, source.run(moving.marker()).planned))
     source.run(moving.leave())
     return Moving(to=to, objects=len(copied), late=late, left=tuple(sorted(unread)))
+
+
+def _portions(names: Sequence[str], listed: Mapping[str, Entry]) -> Iterator[list[str]]:
+    """The keys, in order, as many at a time as fit into memory."""
+    some: list[str] = []
+    size = 0
+    for name in names:
+        if some and (len(some) == PORTION or size + listed[name].size > PORTION_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(name)
+        size += listed[name].size
+    if some:
+        yield some
 
 
 def _copy(there: Side, objects: Sequence[tuple[str, bytes]], arriving: Marker) -> bool:

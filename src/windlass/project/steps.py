@@ -10,6 +10,7 @@ from windlass.protocol.steps import Definition, Handoff, Status
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from os import PathLike
     from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
     from windlass.effects import Op
@@ -47,14 +48,16 @@ def complete(
     next_action: str = "",
     changed_files: Sequence[str] = (),
     evidence: Sequence[Mapping[str, Any]] = (),
+    artifacts: Sequence[str | PathLike[str]] = (),
     git: Git | None = None,
     epoch: int | None = None,
     force: bool = False,
 ) -> Op[Changed]:
     """Finish a step that the agent holds, with a handoff. `state`: "complete", "blocked", "needs_review" or "failed".
 
-    `to`: an agent that is told by mail. `evidence`: JSON objects, such as a command and its exit code. Repeating one's own
-    is fine (`again`). Raises ClaimLost, NotFound, Fenced, UsageError, Indeterminate.
+    `to`: an agent that is told by mail. `evidence`: JSON objects, such as a command and its exit code. `artifacts`: paths of files
+    and folders, sent first and published with the completion, each under its own name. Repeating one's own is fine (`again`).
+    Raises ClaimLost, NotFound, Fenced, UsageError, Indeterminate.
     """
     if state not in STATES:
         raise UsageError(f"{state!r} is no state to finish a step in", f"use one of: {', '.join(STATES)}", state=state)
@@ -69,6 +72,10 @@ def complete(
         evidence=tuple(evidence),
         git=git,
     )
+    if artifacts:
+        from windlass.project.uploads import finish
+
+        return (yield from then_board(finish(actor, name, handoff, artifacts, git=git, epoch=epoch, force=force)))
     return (yield from then_board(steps.finish(actor, name, handoff, epoch=epoch, force=force)))
 
 

@@ -156,6 +156,13 @@ class Fields:
         values = self._take(name, list, "a list", [])
         return tuple(build(Fields(value, f"{self._where}{name}[{i}]")) for i, value in enumerate(values))
 
+    def records_by_name(self, name: str, build: Callable[[Fields], V]) -> dict[str, V]:
+        """An object of objects under legal names, each read by `build`."""
+        values = self.mapping(name)
+        if not all(map(is_name, values)):
+            raise ValueError(f"{self._where}{name} has something that is no name")
+        return {key: build(Fields(value, f"{self._where}{name}.{key}")) for key, value in values.items()}
+
     def rest(self) -> Mapping[str, Any]:
         """What was not taken: fields of a newer minor version."""
         return self._left

@@ -23,6 +23,15 @@ STEPS = "steps/"
 MEMORY = "memory/"
 HISTORY = "history/"
 MAIL = "mail/"
+SWEEP = "gc.json"
+PENDING = "pending/"
+BLOBS = "blobs/"
+ARTIFACTS = "artifacts/"
+VERSIONS = "versions/"
+WORKSPACES = "workspaces/"
+SHARED = "_shared"
+"""Where a step's name would be in the key of an artifact that belongs to none."""
+SHARED_VERSIONS = f"{VERSIONS}{SHARED}/"
 
 _IN_PARTS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 _IN_NAMES = _IN_PARTS + b"."
@@ -159,6 +168,56 @@ def sent(agent: str, ident: str) -> str:
     return f"sent/{check_name(agent, 'agent')}/{check_name(ident, 'message id')}.json"
 
 
+def blob(name: str) -> str:
+    """An object of the content store, by its name `SHA256.EPOCH`. Raises UsageError."""
+    if not is_blob_name(name):
+        raise UsageError(f"{_shown(name)} names no blob", "a blob's name is its SHA-256, a dot and the epoch of its creation")
+    return f"blobs/{name[:2]}/{name[2:]}"
+
+
+def blobs(digest: str) -> str:
+    """What the keys of all objects with that content start with."""
+    return f"blobs/{digest[:2]}/{digest[2:]}."
+
+
+def is_blob_name(name: object) -> bool:
+    """Whether it is 64 lower-case hexadecimal digits, a dot and an epoch without leading zeros."""
+    if not isinstance(name, str) or len(name) > 80:
+        return False
+    digest, dot, epoch = name.partition(".")
+    return bool(dot) and is_digest(digest) and epoch.isascii() and epoch.isdigit() and (epoch == "0" or epoch[0] != "0")
+
+
+def is_digest(text: object) -> bool:
+    """Whether it is a SHA-256 as 64 lower-case hexadecimal digits."""
+    return isinstance(text, str) and len(text) == 64 and text.isascii() and not text.encode().translate(None, b"0123456789abcdef")
+
+
+def pending(ident: str) -> str:
+    """The record of an upload that is not published yet."""
+    return f"pending/{check_name(ident, 'upload')}.json"
+
+
+def artifact(name: str) -> str:
+    """The register of an artifact that belongs to no step."""
+    return f"artifacts/{check_name(name, 'artifact')}.json"
+
+
+def artifact_version(step: str, name: str, version: int) -> str:
+    """An archived version of an artifact; `step` is empty for one that belongs to none."""
+    return f"{artifact_versions(step, name)}{version:08d}.json"
+
+
+def artifact_versions(step: str, name: str) -> str:
+    """What the keys of an artifact's archived versions start with."""
+    return f"versions/{check_name(step, 'step') if step else SHARED}/{check_name(name, 'artifact')}/"
+
+
+def workspace(name: str) -> str:
+    """The workspace register."""
+    return f"workspaces/{check_name(name, 'workspace')}.json"
+
+
 def message_id(mailbox: str, number: int) -> str:
     """A message's id as people and agents type it, like `designer:12`."""
     return f"{mailbox}:{number}"
@@ -189,6 +248,38 @@ def parse_presence(key: str) -> tuple[str, int] | None:
 def parse_step(key: str) -> str | None:
     """The step of a step register's key."""
     return _between(key, "steps/")
+
+
+def parse_artifact(key: str) -> str | None:
+    """The artifact of a register's key."""
+    return _between(key, "artifacts/")
+
+
+def parse_artifact_version(key: str) -> tuple[str, str, int] | None:
+    """Step (empty for none), artifact and version of an archived version's key."""
+    step, _, rest = (_between(key, "versions/", names=False) or "").partition("/")
+    name, _, number = rest.partition("/")
+    if (step == SHARED or is_name(step)) and is_name(name) and _is_number(number, 8):
+        return "" if step == SHARED else step, name, int(number)
+    return None
+
+
+def parse_workspace(key: str) -> str | None:
+    """The workspace of a register's key."""
+    return _between(key, "workspaces/")
+
+
+def parse_pending(key: str) -> str | None:
+    """The upload of a pending record's key."""
+    return _between(key, "pending/")
+
+
+def parse_blob(key: str) -> str | None:
+    """The name `SHA256.EPOCH` of an object of the content store."""
+    if not key.startswith("blobs/") or key[8:9] != "/":
+        return None
+    name = key[6:8] + key[9:]
+    return name if is_blob_name(name) else None
 
 
 def parse_memory(key: str) -> str | None:

@@ -160,6 +160,8 @@ class Step(Document):
     handoff: Handoff | None = None
     built_on: Mapping[str, int] = {}
     """The `seq` that each need had when the finished claim was made."""
+    artifacts: Mapping[str, Any] = {}
+    """By name the current version of each artifact that was published under a claim of it; `protocol.artifacts` reads them."""
     moved_to: str | None = None
     history: tuple[Transition, ...] = ()
 
@@ -181,6 +183,7 @@ class Step(Document):
             worker=f.text("worker"),
             handoff=f.record("handoff", Handoff.load),
             built_on=f.counts("built_on"),
+            artifacts=f.mapping("artifacts"),
             moved_to=f.maybe_text("moved_to"),
             history=f.records("history", Transition.load),
         )

@@ -43,6 +43,8 @@ class Brief(Record):
     max_hold: float | None = None
     built_on: Mapping[str, int] = {}
     reopened: tuple[int, ...] = ()
+    artifacts: int = 0
+    """How many have been published under it, deleted ones too."""
 
     def left(self, signs: Mapping[tuple[str, int], float], now: float) -> float:
         """Seconds that a claim still lives without a sign of life (times by the store's clock); below zero where its time is over."""
@@ -87,6 +89,7 @@ def brief(step: Step, modified: float) -> Brief:
         max_hold=step.max_hold,
         built_on=claim.needs if claim else step.built_on if step.status is Status.COMPLETE else {},
         reopened=tuple(i + 1 for i, line in enumerate(step.history) if line.event == "reopen"),
+        artifacts=len(step.artifacts),
     )
 
 
@@ -94,10 +97,10 @@ _NUMBERS: set[type] = {float, int}
 _KINDS: dict[str, set[type]] = {
     "name": {str}, "status": {str}, "seq": {int}, "title": {str}, "priority": {int}, "labels": {list}, "needs": {list}, "worker": {str},
     "agent": {str}, "incarnation": {int}, "epoch": {int}, "lease": _NUMBERS, "max_hold": _NUMBERS | {type(None)}, "built_on": {dict},
-    "reopened": {list},
+    "reopened": {list}, "artifacts": {int},
 }  # fmt: skip
 """Of each column, as JSON: all fields of a Brief but `modified`, which a listing tells."""
-_COUNTS = ("seq", "incarnation", "epoch")
+_COUNTS = ("seq", "incarnation", "epoch", "artifacts")
 _STATES = {state.value: state for state in Status}
 
 

@@ -12,6 +12,7 @@ from windlass.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from windlass.protocol.steps import Git
 
@@ -134,19 +135,32 @@ def _refuse_older(step: Step, act: Act) -> None:
         raise fenced(act.agent)
 
 
-def finished(step: Step | None, name: str, act: Act, handoff: Handoff, *, epoch: int | None = None, force: bool = False) -> Step:
+def finished(
+    step: Step | None,
+    name: str,
+    act: Act,
+    handoff: Handoff,
+    *,
+    epoch: int | None = None,
+    force: bool = False,
+    artifacts: Mapping[str, Any] | None = None,
+    published: str = "",
+) -> Step:
     """With the handoff and its state (complete, blocked, needs_review or failed), and the claim gone.
 
-    Repeating one's own is the same step back. `force` takes the claim over in the same write. Raises ClaimLost, NotFound, Fenced, Moved.
+    Repeating one's own is the same step back. `force` takes the claim over in the same write. `artifacts` are those of the step
+    from then on, `published` says what is new among them. Raises ClaimLost, NotFound, Fenced, Moved.
     """
     if step is None:
         raise NotFound(f"there is no step {name}", "see: windlass step list", step=name)
     _live(step)
     event = handoff.state.value
+    kept = step.artifacts if artifacts is None else artifacts
+    note = f"[{published}] {handoff.note}".rstrip() if published else handoff.note
     if holds(step, act, epoch):
         built_on = step.claim.needs if step.claim else {}
-        return _record(step, act, event, handoff.state, note=handoff.note, claim=None, handoff=handoff, built_on=built_on)
-    if step.claim is None and step.status is handoff.state and _last_by(step, act, event, epoch):
+        return _record(step, act, event, handoff.state, note=note, claim=None, handoff=handoff, built_on=built_on, artifacts=kept)
+    if step.claim is None and step.status is handoff.state and _last_by(step, act, event, epoch) and kept == step.artifacts:
         return step
     _refuse_older(step, act)
     if force and step.status not in (Status.COMPLETE, Status.CANCELLED):
@@ -156,13 +170,14 @@ def finished(step: Step | None, name: str, act: Act, handoff: Handoff, *, epoch:
             act,
             event,
             handoff.state,
-            note=handoff.note or "forced",
+            note=note or "forced",
             of=of,
             epoch=step.epoch + 1,
             claim=None,
             worker=act.agent,
             handoff=handoff,
             built_on=step.claim.needs if step.claim else {},
+            artifacts=kept,
         )
     raise not_mine(step, act, epoch)
 
@@ -182,7 +197,7 @@ def released(step: Step | None, name: str, act: Act, *, epoch: int | None = None
     raise not_mine(step, act, epoch)
 
 
-_NO_CHANGE_OF_STATE = ("define", "edit", "link", "move")
+_NO_CHANGE_OF_STATE = ("define", "edit", "link", "move", "touch", "publish", "unpublish")
 _NOT_OF_HOLDERS = (*_NO_CHANGE_OF_STATE, "approve", "reject", "reopen")
 
 
@@ -316,6 +331,38 @@ def linked(step: Step, act: Act, *needed_by: str) -> Step:
     """With more steps known to wait for it: a help for finding work, no more."""
     waiting = tuple(sorted({*_live(step).needed_by, *needed_by}))
     return step if waiting == step.needed_by else _record(step, act, "link", step.status, needed_by=waiting)
+
+
+def published(step: Step | None, name: str, act: Act, artifacts: Mapping[str, Any], what: str = "", *, epoch: int | None = None) -> Step:
+    """With these artifacts, by its holder only; `what` names the new one. Where they are so already, the same step back.
+
+    Raises ClaimLost, NotFound, Fenced, Moved.
+    """
+    if step is None:
+        raise NotFound(f"there is no step {name}", "see: windlass step list", step=name)
+    _live(step)
+    if not holds(step, act, epoch):
+        raise not_mine(step, act, epoch)
+    return step if artifacts == step.artifacts else _record(step, act, "publish", step.status, note=what, artifacts=artifacts)
+
+
+def unpublished(step: Step, act: Act, artifacts: Mapping[str, Any], what: str) -> Step:
+    """With one artifact marked as deleted; not while somebody else holds the step, who may need it. Raises ClaimLost, Moved."""
+    _live(step)
+    if step.claim is not None and not holds(step, act):
+        raise ClaimLost(
+            f"{step.name} is claimed by {step.claim.agent}, who may need it",
+            f"ask its holder: windlass send {step.claim.agent} …",
+            step=step.name,
+            holder=step.claim.agent,
+        )
+    return _record(step, act, "unpublish", step.status, note=what, artifacts=artifacts)
+
+
+def touched(step: Step, act: Act) -> Step:
+    """Nothing changes but the register's version: a write that builds on an earlier one is refused."""
+    _live(step)
+    return _record(step, act, "touch", step.status)
 
 
 def frozen(step: Step, act: Act, to: str) -> Step:

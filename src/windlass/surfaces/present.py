@@ -71,6 +71,16 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f}s"
 
 
+def sized(count: float) -> str:
+    """Bytes as people say them: 512 B, 1.5 KiB, 12 MiB."""
+    unit = "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if count < 1000:
+            break
+        count, unit = count / 1024, larger
+    return f"{count:.1f} {unit}" if unit != "B" and count < 9.95 else f"{count:.0f} {unit}"
+
+
 def wants_colour(stream: TextIO, env: dict[str, str] | None = None) -> bool:
     """Whether escape sequences are welcome there."""
     env = dict(os.environ) if env is None else env
@@ -134,6 +144,11 @@ class Output:
         """A warning or remark on stderr, whatever the format."""
         self._clear()
         sys.stderr.write(clean(text) + "\n")
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether anybody would see it."""
+        return self._progress
 
     def progress(self, text: str) -> None:
         """How far long work is: one line on stderr, redrawn, only where that is a terminal."""

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 from windlass import effects as fx
 from windlass.record import Record
-from windlass.testing.scenes import FAULTS, End, Landed, Move, Moves, Scene, State, Violation
+from windlass.testing.scenes import FAULTS, Deleted, End, Landed, Move, Moves, Scene, State, Violation
 from windlass.testing.unfolding import Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["FAULTS", "Bounds", "End", "Explored", "Landed", "Program", "Scene", "TooMany", "Violation", "explore", "wander"]
+__all__ = ["FAULTS", "Bounds", "Deleted", "End", "Explored", "Landed", "Program", "Scene", "TooMany", "Violation", "explore", "wander"]
 
 WALKS = 300
 """Random ways gone first, so that few passes are in vain."""

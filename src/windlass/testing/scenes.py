@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FAULTS = ("drop", "lose-answer", "refuse-after", "refuse", "late", "unavailable", "crash")
 """Each uses up one fault: a put never arrives; lands and its answer is lost; lands and is said to be refused (a proxy repeated it);
 is refused though nothing stood in its way (409); gets no answer now and lands at any later time or never; a request fails for sure;
-the process dies before it goes on."""
+the process dies before it goes on. A deletion may be late too."""
 
 
 class Landed(NamedTuple):
@@ -40,6 +40,15 @@ class Landed(NamedTuple):
     now: float
 
 
+class Deleted(NamedTuple):
+    """A deletion that took an object away: by which program; `look(key)` reads any object as it is after that."""
+
+    key: str
+    before: bytes
+    by: str
+    look: Callable[[str], bytes | None]
+
+
 class End(NamedTuple):
     """A state in which no program goes on: the notes of each, after how many restarts each note was made, who is dead, the objects.
 
@@ -56,7 +65,7 @@ class Scene(Record):
     """What is explored. `begin`: objects and their times at the start, `now` the store's clock then.
 
     `jumps`: seconds by which the store's clock may jump ahead, one after the other, each at any moment or never.
-    `landed` and `end` raise AssertionError where something must not be. `faults` are names of FAULTS.
+    `landed`, `deleted` and `end` raise AssertionError where something must not be. `faults` are names of FAULTS.
     """
 
     programs: tuple[Program, ...]
@@ -66,6 +75,7 @@ class Scene(Record):
     end: Callable[[End], None]
     jumps: tuple[float, ...] = ()
     faults: tuple[str, ...] = FAULTS
+    deleted: Callable[[Deleted], None] = lambda _: None
 
 
 class Violation(AssertionError):
@@ -76,8 +86,12 @@ class Violation(AssertionError):
         super().__init__("\n".join([what, "the way there:", *(f"{n:4} {line}" for n, line in enumerate(way, 1))]))
 
 
+DELETION = -1
+"""Stands for the body of a late deletion."""
+
+
 class Late(NamedTuple):
-    """A put on its way: of which program, in which of its operations."""
+    """A put, or a deletion, on its way: of which program, in which of its operations."""
 
     who: int
     place: int
@@ -155,7 +169,9 @@ class Moves:
         for n, (who, place, key, number, condition) in enumerate(state.late):
             rest = (*state.late[:n], *state.late[n + 1 :])
             after = state._replace(late=rest, mixed=state.mixed ^ self._late(state.late) ^ self._late(rest))
-            if self._holds(state, key, condition):
+            if number == DELETION:
+                after = self._delete(after, who, key)
+            elif self._holds(state, key, condition):
                 after = self._write(after, who, place, key, number, late=True)
             yield Move(-1, ("late write of", who, key, "lands" if after.objects is not state.objects else "is refused"), after, True)
         if state.jumped + 1 < len(self.times) and (state.late or any(node.asks for node in state.nodes)):
@@ -207,12 +223,15 @@ class Moves:
                 names = tuple(sorted({name.partition("/")[0] for name in inner if "/" in name}))
                 yield self._answered(state, who, which, ("value", names), None)
             case fx.Delete():
-                after = self._remove(state, ask.key)
+                after = self._delete(state, who, ask.key)
                 yield self._answered(after, who, which, DONE, None)
                 if state.faults and after is not state:
                     yield from self.crashes(after, who, "deletes, then dies")
                 if state.faults and "lose-answer" in self.scene.faults and after is not state:
                     yield self._answered(after, who, which, UNAVAILABLE, "lose-answer")
+                if state.faults and "late" in self.scene.faults:
+                    kept = self._delayed(state, Late(who, node.origin.place, ask.key, DELETION, fx.Always()))
+                    yield self._answered(kept, who, which, UNAVAILABLE, "late")
         if state.faults and "unavailable" in self.scene.faults:
             yield self._answered(state, who, which, UNAVAILABLE, "unavailable")
 
@@ -240,9 +259,7 @@ class Moves:
         if "refuse" in wanted and not isinstance(ask.condition, fx.Always):
             yield self._answered(state, who, which, REFUSED, "refuse")
         if "late" in wanted:
-            late = (*state.late, Late(who, place, ask.key, number, ask.condition))
-            kept = state._replace(late=late, mixed=state.mixed ^ self._late(state.late) ^ self._late(late))
-            yield self._answered(kept, who, which, UNCLEAR, "late")
+            yield self._answered(self._delayed(state, Late(who, place, ask.key, number, ask.condition)), who, which, UNCLEAR, "late")
 
     def crashes(self, state: State, who: int, how: str = "dies") -> Iterator[Move]:
         """The program dies here, if it may."""
@@ -278,6 +295,10 @@ class Moves:
             return found is None
         return isinstance(condition, fx.Always) or (found is not None and self.bodies.versions[found[0]] == condition.version)
 
+    def _delayed(self, state: State, request: Late) -> State:
+        late = (*state.late, request)
+        return state._replace(late=late, mixed=state.mixed ^ self._late(state.late) ^ self._late(late))
+
     def _late(self, late: tuple[Late, ...]) -> int:
         mixed = 0
         for entry in late:
@@ -297,6 +318,22 @@ class Moves:
             return state
         objects = {other: value for other, value in state.objects.items() if other != key}
         return state._replace(objects=objects, mixed=state.mixed ^ self._token((key, before)))
+
+    def _delete(self, state: State, who: int, key: str) -> State:
+        after = self._remove(state, key)
+        if after is state:
+            return state
+
+        def look(other: str) -> bytes | None:
+            found = after.objects.get(other)
+            return None if found is None else self.bodies.bodies[found[0]]
+
+        name = self.scene.programs[who].name
+        try:
+            self.scene.deleted(Deleted(key, self.bodies.bodies[state.objects[key][0]], name, look))
+        except AssertionError as wrong:
+            raise Violation(str(wrong), [f"{name} deletes {key}"]) from wrong
+        return after
 
     def _write(self, state: State, who: int, place: int, key: str, number: int, *, late: bool = False) -> State:
         after = self._set(state, key, number, self.times[state.jumped])

@@ -283,12 +283,13 @@ class Simulation:
             kind = type(effect)
             if kind is fx.Gather:
                 effects: tuple[fx.Effect, ...] = effect.effects  # type: ignore[attr-defined]
-                task.answers, task.left = [None] * len(effects), len(effects)
-                if not effects:
-                    value = []
+                task.answers = [_called(one) if type(one) is fx.Call else None for one in effects]
+                task.left = sum(type(one) is not fx.Call for one in effects)
+                if not task.left:
+                    value = task.answers
                     continue
                 for i, one in enumerate(effects):
-                    if process.alive:
+                    if type(one) is not fx.Call and process.alive:
                         self._send(task, one, i)  # type: ignore[arg-type]
                 return
             if kind is fx.Sleep:
@@ -298,7 +299,10 @@ class Simulation:
             if here is None:
                 self._send(task, effect, -1)  # type: ignore[arg-type]
                 return
-            value = here(self, process.machine, effect)
+            try:
+                value = here(self, process.machine, effect)
+            except Exception as failed:
+                error = failed
 
     def _over(self, task: Task) -> None:
         process = task.process
@@ -444,6 +448,14 @@ def _remember(sim: Simulation, machine: Machine, effect: Any) -> None:
         machine.hints[effect.name] = effect.body
 
 
+def _called(effect: Any) -> Any:
+    """What the work returns, or its error."""
+    try:
+        return effect.work()
+    except Exception as error:
+        return error
+
+
 _HERE: dict[type, Callable[[Simulation, Machine, Any], Any]] = {
     fx.Now: lambda sim, machine, _: sim.now + machine.skew + machine.drift * (sim.now - EPOCH),
     fx.NewId: lambda sim, _m, _e: sim.fresh_id(),
@@ -451,5 +463,7 @@ _HERE: dict[type, Callable[[Simulation, Machine, Any], Any]] = {
     fx.Recall: lambda _, machine, effect: machine.hints.get(effect.name),
     fx.Remember: _remember,
     fx.Tell: lambda _sim, _m, _e: None,
+    fx.Call: lambda _sim, _m, effect: effect.work(),
+    fx.Spread: lambda _sim, _m, _e: None,
 }
 """Effects that are no requests: carried out at once, on the machine."""

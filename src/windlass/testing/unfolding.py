@@ -110,6 +110,8 @@ class _Run:
         self.ids = 0
         self.timed = False
         self.note: Hashable = None
+        self.called: list[tuple[int, object]] = []
+        """What the local work in a gather came to, by place: no request, so no choice."""
 
 
 class Unfolding:
@@ -227,6 +229,9 @@ class Unfolding:
         value: Any = None
         if answers:
             results = [self._result(ask, answer) for ask, answer in zip(at.asks, answers, strict=True)]
+            if at.gather:
+                for place, result in run.called:
+                    results.insert(place, result)
             value = results if at.gather else results[0]
         failed = isinstance(value, Exception)
         while True:
@@ -237,13 +242,18 @@ class Unfolding:
                 return None
             failed = False
             if isinstance(effect, fx.Gather):
-                if effect.effects:
-                    return effect.effects, True
-                value = []
+                run.called = [(place, _attempt(one)) for place, one in enumerate(effect.effects) if isinstance(one, fx.Call)]
+                asks = tuple(one for one in effect.effects if not isinstance(one, fx.Call))
+                if asks:
+                    return asks, True
+                value = [result for _, result in run.called]
             elif self._is_choice(effect):
                 return (effect,), False
             else:
-                value = self._inline(run, effect, at.origin, now)
+                try:
+                    value = self._inline(run, effect, at.origin, now)
+                except Exception as error:
+                    value, failed = error, True
 
     def _is_choice(self, effect: fx.Effect) -> bool:
         if isinstance(effect, fx.Pick):
@@ -267,7 +277,9 @@ class Unfolding:
             case fx.Remember():
                 assert effect.body is not None
                 run.hints[effect.name] = effect.body
-            case _:  # telling and pausing: time goes by only where the exploration lets it
+            case fx.Call():
+                return effect.work()
+            case _:  # telling and pausing: time goes by only where the exploration lets it; what is spread is run in turn
                 pass
         return None
 
@@ -304,3 +316,10 @@ class Unfolding:
                 return Unavailable("no usable answer", "try again")
             case _:
                 return None
+
+
+def _attempt(call: fx.Call) -> object:
+    try:
+        return call.work()
+    except Exception as error:  # the operation decides what each error of a gather means
+        return error

@@ -119,9 +119,9 @@ BUGS = (
         "handoff-mailed-before-it-is-kept",
         "The recipient is told that a step is complete before that is so, and whether or not it comes to it.",
         "ops/steps.py",
-        "    done = yield from _change(\n        actor,\n        name,\n        lambda step, by: transitions.finished(",
+        "    done = yield from change(\n        actor,\n        name,\n        lambda step, by: transitions.finished(",
         '    if handoff.to:\n        from windlass.ops import mail\n\n        yield from mail.send(actor, handoff.to, "done", ident=name)\n'
-        "    done = yield from _change(\n        actor,\n        name,\n        lambda step, by: transitions.finished(",
+        "    done = yield from change(\n        actor,\n        name,\n        lambda step, by: transitions.finished(",
         (f"{STEPS}::test_a_handoff_killed_anywhere_arrives_once_by_repeating_it",),
     ),
     Bug(

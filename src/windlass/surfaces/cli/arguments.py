@@ -11,6 +11,7 @@ SHOWN = 20
 """Entries of a list shown without being asked for more."""
 LONGEST = 1e9
 """Seconds: no span of time may be longer, and what waits could not count it."""
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def seconds(text: str) -> float:
@@ -21,6 +22,18 @@ def seconds(text: str) -> float:
         value = -1.0
     if not 0 <= value <= LONGEST:
         raise _mistake(f"{text!r} is no number of seconds")
+    return value
+
+
+def span(text: str) -> float:
+    """A span of time in seconds, as `90`, `45s`, `90m`, `24h` or `7d`. Raises ArgumentTypeError."""
+    number, unit = (text[:-1], text[-1:]) if text[-1:].isalpha() else (text, "s")
+    try:
+        value = float(number) * _UNITS[unit.lower()]
+    except (KeyError, ValueError):
+        value = -1.0
+    if not 0 <= value <= LONGEST:
+        raise _mistake(f"{text!r} is no span of time: write 90, 45s, 90m, 24h or 7d")
     return value
 
 

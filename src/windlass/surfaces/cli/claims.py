@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from typing import Any
 
-    from windlass.ops.steps import Claimed
+    from windlass.ops.steps import Changed, Claimed
+    from windlass.protocol.steps import Step
     from windlass.surfaces.cli.context import Context
 
 
@@ -84,6 +85,11 @@ def _show(context: Context, agent: str, claimed: Claimed) -> int:
         )
         if handoff.next_action:
             out.text("    next action: " + shortened(handoff.next_action, f"windlass handoff {need}", 500).replace("\n", "\n    "))
+    if claimed.artifacts:
+        from windlass.surfaces.cli.results import tell
+
+        for need, found in claimed.artifacts.items():
+            tell(out, found, need)
     out.text(styled(f'  then: windlass complete {step.name} --note "…"   or: windlass release {step.name}', "dim"))
     return 0
 
@@ -92,7 +98,21 @@ def _claim_data(claimed: Claimed) -> dict[str, Any]:
     step = plain(claimed.step)
     for name in ("write_id", "history", "needed_by", "built_on", "moved_to"):
         step.pop(name, None)
-    return {"step": step, "handoffs": plain(dict(claimed.handoffs))}
+    step["artifacts"], found = _results(claimed.step), []
+    if claimed.artifacts:
+        from windlass.surfaces.cli.results import rows
+
+        found = [one for need, some in claimed.artifacts.items() for one in rows(some, need)]
+    return {"step": step, "handoffs": plain(dict(claimed.handoffs)), "artifacts": found}
+
+
+def _results(step: Step) -> list[dict[str, Any]]:
+    """The artifacts of a step as JSON; most have none, and load nothing for it."""
+    if not step.artifacts:
+        return []
+    from windlass.surfaces.cli.results import of, rows
+
+    return rows(of(step), step.name)
 
 
 def _release_options(parser: ArgumentParser) -> None:
@@ -105,7 +125,7 @@ def _release_options(parser: ArgumentParser) -> None:
 def _release(context: Context, args: Namespace) -> int:
     agent = context.agent
     done = context.project.steps.release(args.step, note=context.text(args.note), epoch=args.epoch, force=args.force)
-    _done(context, agent, args.step, "released", done.again, done.step.status.value)
+    _done(context, agent, "released", done)
     return 0
 
 
@@ -121,6 +141,13 @@ def _complete_options(parser: ArgumentParser) -> None:
         )
     parser.add_argument("--changed-files-from-git", action="store_true", help="list what changed since the claim")
     parser.add_argument("--evidence", metavar="JSON", help="an object or a list of objects: commands and exit codes, commit, artifacts")
+    parser.add_argument(
+        "--artifact",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a file or folder to publish as a result, with the completion (again)",
+    )
     parser.add_argument("--epoch", type=int, metavar="N", help="only if your claim has this epoch")
     parser.add_argument("--force", action="store_true", help="complete it whoever holds it, on record")
 
@@ -143,11 +170,12 @@ def _complete(context: Context, args: Namespace) -> int:
         next_action=next_action,
         changed_files=files,
         evidence=evidence,
+        artifacts=args.artifact,
         git=here(),
         epoch=args.epoch,
         force=args.force,
     )
-    _done(context, agent, args.step, done.step.status.value, done.again, done.step.status.value, files)
+    _done(context, agent, done.step.status.value, done, files, len(args.artifact))
     return 0
 
 
@@ -161,10 +189,13 @@ def _evidence(context: Context, argument: str | None) -> list[dict[str, Any]]:
     return values
 
 
-def _done(context: Context, agent: str, step: str, what: str, again: bool, status: str, files: tuple[str, ...] = ()) -> None:
-    context.out.data({"agent": agent, "step": step, "status": status, "again": again, "changed_files": list(files)})
+def _done(context: Context, agent: str, what: str, done: Changed, files: tuple[str, ...] = (), artifacts: int = 0) -> None:
+    step, status = done.step.name, done.step.status.value
+    facts = {"agent": agent, "step": step, "status": status, "again": done.again, "changed_files": list(files)}
+    context.out.data({**facts, "artifacts": _results(done.step)})
     more = f", {len(files)} changed files" if files else ""
-    context.out.text(styled(step, "bold"), f" {'was already ' if again else ''}{what.replace('_', ' ')}, as {agent}{more}")
+    more += f", with {artifacts} artifact{'s' * (artifacts > 1)}" if artifacts else ""
+    context.out.text(styled(step, "bold"), f" {'was already ' if done.again else ''}{what.replace('_', ' ')}, as {agent}{more}")
 
 
 COMMANDS = {
@@ -179,6 +210,7 @@ COMMANDS = {
         options=_complete_options,
         run=_complete,
         examples='  windlass complete design --note "API in api.py" --to developer --changed-files-from-git\n'
+        "  windlass complete build --artifact dist/app.tar.gz --artifact report/\n"
         '  windlass complete build --needs-review --evidence \'{"command": "make test", "exit": 0}\'\n'
         "  windlass complete deploy --blocked --note @why.txt",
     ),

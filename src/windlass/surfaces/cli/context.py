@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from windlass.config import Settings
     from windlass.project import Project
+    from windlass.surfaces.cli.meter import Meter
     from windlass.surfaces.present import Output
 
 MAX_INPUT = 8 * 1024 * 1024
@@ -77,6 +78,7 @@ class Context:
         self.settings: Settings | None = None
         self._project: Project | None = None
         self._stdin_taken = False
+        self._meter: Meter | None = None
         self.tell: Callable[[Any], None] = self._progress
         """What becomes of an operation's remarks on how far it is; to be chosen before the project is opened."""
 
@@ -110,6 +112,14 @@ class Context:
         return settings.agent
 
     def _progress(self, step: Any) -> None:
+        if step.unit == "B":
+            if self.out.shows_progress:
+                if self._meter is None:
+                    from windlass.surfaces.cli.meter import Meter
+
+                    self._meter = Meter(self.out, self.project.session.now)
+                self._meter.tell(step)
+            return
         how_far = f" {step.done:,}/{step.total:,}" if step.total else f" {step.done:,}" if step.done else ""
         self.out.progress(step.what + how_far)
 

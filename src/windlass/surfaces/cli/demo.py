@@ -48,7 +48,9 @@ def _play(context: Context, folder: str, *, kept: bool, pace: float) -> int:
     import os
 
     from windlass.project import Project, open_session, settings_for
+    from windlass.surfaces.demo.attempts import Attempts
     from windlass.surfaces.demo.checks import checks
+    from windlass.surfaces.demo.plan import AGENTS
     from windlass.surfaces.demo.show import Show
     from windlass.surfaces.demo.story import Story
 
@@ -57,11 +59,12 @@ def _play(context: Context, folder: str, *, kept: bool, pace: float) -> int:
     env |= {f"XDG_{name}_HOME": f"{folder}/.{name.lower()}" for name in ("CACHE", "STATE", "DATA")}
     project = Project(open_session(settings_for({"agent": "you"}, env, folder), create=True))
     out, show = context.out, Show(context.out, project.session.now)
-    story = Story(show, folder, env, pace)
+    story, attempts = Story(show, folder, env, pace), Attempts(show, folder, env)
     try:
         story.play()
+        attempts.play([agent for agent in AGENTS if agent != story.seen.killed])
         show.title("Checked against the records in the store")
-        results = list(checks(project, story.seen))
+        results = [*checks(project, story.seen), *attempts.checks(project)]
     finally:
         project.close()
     for holds, text in results:

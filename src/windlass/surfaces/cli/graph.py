@@ -114,8 +114,8 @@ def _mermaid(steps: list[Brief]) -> Iterator[str]:
     ids = {one.name: f"s{number}" for number, one in enumerate(steps)}
     yield "graph TD"
     for one in steps:
-        title = f"<br/>{_escaped(one_line(one.title, 60))}" if one.title else ""
-        yield f'  {ids[one.name]}["{_escaped(one.name)}{title}"]:::{one.status.value}'
+        title = f"<br/>{escaped(one_line(one.title, 60))}" if one.title else ""
+        yield f'  {ids[one.name]}["{escaped(one.name)}{title}"]:::{one.status.value}'
     for one in steps:
         for need in one.needs:
             if need in ids:
@@ -124,7 +124,7 @@ def _mermaid(steps: list[Brief]) -> Iterator[str]:
         yield f"  classDef {state} {_COLOURS[state]}"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text as a Mermaid label: nothing in it is markup."""
     return "".join(char if char.isalnum() or char in " .,_-:/!?…" else f"#{ord(char)};" for char in clean(text))
 

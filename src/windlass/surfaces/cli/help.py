@@ -8,9 +8,10 @@ from windlass.surfaces.cli.table import COMMANDS, SECTIONS
 def top() -> str:
     """All commands by section."""
     lines = ["usage: windlass COMMAND [OPTIONS]     (windlass COMMAND -h shows more)", ""]
+    width = max(map(len, COMMANDS))
     for title, names in SECTIONS:
         lines.append(title)
-        lines += [f"  {name:<16} {COMMANDS[name][1]}" for name in names]
+        lines += [f"  {name:<{width}} {COMMANDS[name][1]}" for name in names]
         lines.append("")
     lines += [
         "Everywhere: --store URL  --project P  --agent A  --json  --debug",
@@ -26,5 +27,7 @@ def top() -> str:
 def group(first: str) -> str:
     """The commands that begin with this word."""
     lines = [f"usage: windlass {first} COMMAND [OPTIONS]    windlass {first} COMMAND -h shows options and examples", ""]
-    lines += [f"  {name:<16} {line}" for name, (_, line) in COMMANDS.items() if name.startswith(f"{first} ")]
+    inner = {name: line for name, (_, line) in COMMANDS.items() if name.startswith(f"{first} ")}
+    width = max(map(len, inner))
+    lines += [f"  {name:<{width}} {line}" for name, line in inner.items()]
     return "\n".join([*lines, ""])

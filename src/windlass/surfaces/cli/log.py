@@ -41,7 +41,7 @@ def _options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--follow",
         action="store_true",
-        help="go on, until Ctrl-C. Each look lists the project, in four LIST requests: every 0.15 s after an event, then less often, "
+        help="go on, until Ctrl-C. Each look lists the project, in five LIST requests: every 0.15 s after an event, then less often, "
         "down to once a minute. On S3 that is a cent an hour when all is quiet, 60 when busy; wait-for and inbox --wait cost far less",
     )
 

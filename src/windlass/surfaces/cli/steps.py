@@ -7,6 +7,8 @@ from windlass.record import plain
 from windlass.surfaces.cli.arguments import add_limit, names, seconds
 from windlass.surfaces.cli.columns import STATE_STYLES, ago, columns, more
 from windlass.surfaces.cli.context import Command
+from windlass.surfaces.cli.results import of as results_of
+from windlass.surfaces.cli.results import rows, tell
 from windlass.surfaces.present import MAX_BODY, duration, one_line, shortened, styled
 
 TYPE_CHECKING = False
@@ -74,7 +76,7 @@ def _defined(context: Context, agent: str, done: Changed, what: str) -> int:
 
 def _data(step: Step) -> dict[str, Any]:
     whole = plain(step)
-    return {name: value for name, value in whole.items() if name not in _INNER}
+    return {**{name: value for name, value in whole.items() if name not in _INNER}, "artifacts": rows(results_of(step), step.name)}
 
 
 def _one(parser: ArgumentParser) -> None:
@@ -89,7 +91,7 @@ def _show_options(parser: ArgumentParser) -> None:
 def _show(context: Context, args: Namespace) -> int:
     out = context.out
     step = context.project.steps.show(args.step).doc
-    told = [line for line in step.history if line.event != "link"]
+    told = [line for line in step.history if line.event not in ("link", "touch")]
     lines = told if args.all else told[-TRANSITIONS:]
     cut = len(told) - len(lines)
     history = [{name: value for name, value in plain(line).items() if name != "write_id"} for line in lines]
@@ -112,6 +114,7 @@ def _show(context: Context, args: Namespace) -> int:
         out.text("  " + "; ".join(facts))
     if step.handoff is not None:
         _handoff_text(context, name, step.handoff, now)
+    tell(out, results_of(step), name)
     out.text("  history:")
     if cut:
         out.text(styled(f"    … {cut:,} earlier: windlass step show {name} --all", "dim"))
@@ -230,10 +233,12 @@ def _handoff(context: Context, args: Namespace) -> int:
         raise NotFound(
             f"{args.step} has no handoff: it is {step.status.value}", f"wait for one: windlass wait-for {args.step}", step=args.step
         )
-    context.out.data({"step": args.step, "status": step.status.value, "handoff": step.handoff})
+    found = results_of(step)
+    context.out.data({"step": args.step, "status": step.status.value, "handoff": step.handoff, "artifacts": rows(found, args.step)})
     if not context.out.as_json:
         context.out.text(styled(args.step, "bold"), f" is {step.status.value}")
         _handoff_text(context, args.step, step.handoff, context.project.session.now())
+        tell(context.out, found, args.step)
     return 0
 
 

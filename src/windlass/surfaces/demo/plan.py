@@ -44,3 +44,9 @@ NOTES = {
     "release": "tagged",
 }
 """What the worker of each step leaves for the next."""
+
+SITE = {"index.html": "<h1>Notes</h1>\n", "style.css": "h1 { color: black }\n", "notes.md": "Ship it.\n"}
+"""The files that the attempts start from."""
+ATTEMPTS = ("h1 { color: teal }\n", "h1 { color: crimson; font: serif }\n", "h1 { color: gold }\n")
+CHOSEN = 2
+"""The attempt that is merged."""

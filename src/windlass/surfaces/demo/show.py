@@ -79,6 +79,9 @@ def _came_to(agent: str, argv: Sequence[str], code: int, out: str, err: str) -> 
         return _mail(out)
     if argv[0] == "plan":
         return first.partition(",")[0]
+    if argv[0] == "workspace":
+        gist = first.replace(f", as {agent}", "").partition(" (")[0]
+        return gist.partition(": ")[2] or gist.partition(" of the")[0].partition(" from")[0]
     return re.sub(r" \(\S+:\d+\)$|, lease \w+(?=\))", "", first.replace(f", as {agent}", "").removeprefix(f"{subject} "))
 
 
