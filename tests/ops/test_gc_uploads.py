@@ -22,10 +22,11 @@ from tests.ops.stored import (
 from tests.ops.world import DAY, HOUR, Place, error_of, stop_before
 
 from windlass import effects as fx
+from windlass.digest import sha256_hex
 from windlass.errors import AccessDenied, Damaged, Indeterminate, Lost, TimedOut, Unavailable
 from windlass.ops import blobs, pending, registers, steps
 from windlass.ops.agents import act
-from windlass.ops.gc import KEPT, gc
+from windlass.ops.gc import KEPT, SILENT, gc
 from windlass.ops.settling import settled
 from windlass.protocol import keys
 from windlass.protocol.codec import encode
@@ -85,15 +86,44 @@ def test_a_young_upload_is_waited_for(place: Place) -> None:
     ann = place.agent("ann").warm()
     under = begun(place, ann)
     put(place, b"garbage")
-    place.pass_(HOUR)
+    place.pass_(SILENT - 1)
     late = error_of(TimedOut, lambda: sweep(place, wait=60))
     assert "ann" in late.message
     assert there(place) == {name_of(b"garbage")}
     sweeper = place.agent("sweeper")
     sweeper.world._sleep = lambda seconds: ann.do(pending.end(under))
-    place.pass_(2 * HOUR)
+    place.pass_(HOUR / 2)
     sweeper.do(gc(sweeper.actor, grace=4 * HOUR))
     assert sweeper.do(gc(sweeper.actor, grace=HOUR)).deleted == 1
+
+
+def test_an_upload_of_many_hours_says_that_it_goes_on_and_is_not_given_up(place: Place) -> None:
+    ann = place.agent("ann").warm()
+    under = begun(place, ann)
+    for number in range(20):
+        place.pass_(HOUR / 2)
+        ann.do(blobs.keep(under, sha256_hex(b"%d" % number), lambda number=number: b"%d" % number))  # type: ignore[misc]
+    error_of(TimedOut, lambda: sweep(place, wait=0))
+    assert ann.do(pending.still(under)) > 0
+
+
+def test_an_upload_says_so_once_a_minute_however_much_it_sends(place: Place) -> None:
+    ann = place.agent("ann").warm()
+    under = begun(place, ann)
+    ann.counting.reset()
+    for number in range(30):
+        place.pass_(10)
+        ann.do(blobs.keep(under, sha256_hex(b"%d" % number), lambda number=number: b"%d" % number))  # type: ignore[misc]
+    assert len([one for one in ann.counting.requests if one.kind == "put" and one.key.startswith("pending/")]) == 5
+
+
+def test_an_upload_that_is_silent_for_an_hour_is_given_up_and_told_so_when_it_goes_on(place: Place) -> None:
+    ann = place.agent("ann").warm()
+    under = begun(place, ann)
+    place.pass_(SILENT)
+    assert [one.agent for one in sweep(place, wait=0).abandoned] == ["ann"]
+    error_of(Lost, lambda: ann.do(blobs.keep(under, sha256_hex(b"x"), lambda: b"x")))
+    assert there(place) == set()
 
 
 def test_after_a_run_that_waited_in_vain_what_is_there_is_trusted_again(place: Place) -> None:
@@ -322,6 +352,20 @@ def _root(name: str) -> fx.Op[str]:
     found = yield from registers.fetch(keys.workspace(name), Workspace)
     assert found is not None
     return found.doc.root.tree
+
+
+def test_a_fork_begins_with_what_its_source_refers_to_when_its_record_is_there(place: Place) -> None:
+    """What it saw before may be gone by then."""
+    ann, bob = place.agent("ann").warm(), place.agent("bob").warm()
+    ann.do(uploaders.push(ann.actor, "w", {"f": b"x"}))
+    place.pass_(2 * DAY)
+    ann.warm()
+    halted = Halted(ann, uploaders.fork(ann.actor, "w", 1), lambda ask: isinstance(ask, fx.Put) and ask.key.startswith("pending/"))
+    bob.do(uploaders.push(bob.actor, "w", {"f": b"y"}))
+    assert sweep(place).deleted == 2
+    halted.go_on()
+    ann.do(blobs.fetch(ann.do(_root("w-1"))))
+    assert ann.do(_root("w-1")) == ann.do(_root("w"))
 
 
 def test_something_that_was_held_in_vain_is_no_damage(place: Place) -> None:

@@ -9,8 +9,8 @@ import pytest
 from tests.ops.folders import create, entries, files, push, sent, uploads
 from tests.ops.world import WAYS, Agent, Between, Place, error_of
 
-from windlass.errors import Indeterminate, Lost, Moved, NotFound, UsageError
-from windlass.ops import forks, merging, pending, workspaces
+from windlass.errors import Damaged, Indeterminate, Lost, Moved, NotFound, UsageError
+from windlass.ops import forks, merging, pending, trees, workspaces
 from windlass.ops.registers import update
 from windlass.ops.timeline import timeline
 from windlass.protocol import keys
@@ -165,6 +165,25 @@ def test_a_push_that_gc_gave_up_meanwhile_is_refused(ann: Agent, bob: Agent) -> 
 
     error_of(Lost, lambda: ann.do(workspaces.push(ann.actor, "w", base, between(ann, gave_up))))
     assert files(ann, "w") == {"f": "1"}
+
+
+def test_a_head_that_gc_took_after_it_was_replaced_is_told_as_moved_on_and_not_as_damaged(ann: Agent, bob: Agent, place: Place) -> None:
+    base = create(ann, "w", {"f": "1"}).root
+
+    def gone() -> None:
+        push(bob, "w", {"f": "2"})
+        place.store.delete(keys.blob(base.tree))
+
+    def build(*_: object) -> Op[Root]:
+        gone()
+        yield from trees.walk(base.tree)
+        raise AssertionError
+
+    told = error_of(Lost, lambda: ann.do(workspaces.push(ann.actor, "w", base, build)))
+    assert "by bob (push)" in told.message
+    place.store.delete(keys.blob(ann.do(workspaces.tree_of("w")).tree))
+    now = ann.do(workspaces.tree_of("w"))
+    error_of(Damaged, lambda: ann.do(workspaces.push(ann.actor, "w", now, lambda *_: trees.walk(now.tree))))  # type: ignore[arg-type]
 
 
 def test_a_failed_build_leaves_no_record(ann: Agent, place: Place) -> None:

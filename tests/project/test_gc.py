@@ -25,7 +25,7 @@ def test_content_of_a_deleted_artifact_is_freed_both_ways(home: Path) -> None:
         done = p.gc(grace=0)
         assert isinstance(done, Swept)
         assert (done.deleted, done.bytes, done.kept) == (1, len("content"), 1)
-        assert p.artifacts.verify("b.txt")
+        p.artifacts.verify(["b.txt"])
 
     async def again() -> int:
         async with windlass.aio.open(str(home / "store"), project="demo", agent="bob") as q:

@@ -98,7 +98,7 @@ RUNS = (
     Run("fork, teardown, gc gives every upload up", lambda: forking(grace=0.0), 0, 1, agents=3, small=False),
     Run("fork of two, teardown, gc", lambda: forking(2), 0, 1, agents=3, small=False),
     Run("fork of two, one name is taken meanwhile, gc", lambda: forking(2, "w-2"), 0, 1, agents=3, small=False),
-    Run("fork, push, gc", fork_while_pushed, 0, 1, agents=3, small=False),
+    Run("fork, push, gc", fork_while_pushed, None, 0, agents=3, small=False),
     Run("two pushes, gc", pushing, 0, 1, agents=3, small=False),
     Run("two pushes, gc gives every upload up", lambda: pushing(0.0), None, 0, agents=3, small=False),
     Run("two push to a workspace", lambda: workspace_worlds.pushes(merged=False), 2, 3, small=False),

@@ -11,6 +11,7 @@ from _thread import allocate_lock
 from windlass import effects as fx
 from windlass.digest import sha256_large
 from windlass.errors import Damaged, PutRefused, PutUnclear, Unavailable, UsageError, WindlassError
+from windlass.ops import pending
 from windlass.ops.registers import RESEND
 from windlass.protocol import keys
 from windlass.protocol.blobs import EMPTY, MAX_PARTS, PACK, PACKED, PART, Blob, Index, blob_name, digest_of, epoch_of
@@ -78,7 +79,8 @@ def send(upload: Upload, digest: str, body: bytes) -> Op[str]:
 
 
 def keep(upload: Upload, digest: str, load: Callable[[], bytes]) -> Op[str]:
-    """The name of an object with that content, found or sent; `load` reads it where it must be sent."""
+    """The name of an object with that content, found or sent; `load` reads it where it must be sent. Raises Lost, StoreError."""
+    yield from pending.alive(upload)
     name = yield from find(upload, digest)
     return name if name is not None else (yield from send(upload, digest, (yield from fx.call(load))))
 

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from windlass.ops.registers import Version, Write
 
 GRACE = 24 * 3600.0
-"""Seconds: younger blobs stay, so that a killed upload can be resumed; an older upload counts as dead."""
+"""Seconds: younger blobs stay, so that a killed upload can be resumed."""
+SILENT = 3600.0
+"""Seconds without a sign of life after which an upload counts as dead. One that goes on gives a sign a minute."""
 WAIT = 60.0
 """Seconds to wait for uploads under way."""
 POLL = 2.0
@@ -84,11 +86,15 @@ class _Run(Record):
         """Whether the grace period is over."""
         return self.now - modified >= self.grace
 
+    def is_silent(self, modified: float) -> bool:
+        """Whether an upload shows no sign of life any more."""
+        return self.now - modified >= min(self.grace, SILENT)
+
 
 def gc(actor: Actor, *, grace: float = GRACE, wait: float = WAIT, dry_run: bool = False) -> Op[Swept]:
     """Delete the blobs that nothing refers to and that are older than `grace` seconds.
 
-    Uploads older than that are given up; for younger ones it waits, `wait` seconds at most. `dry_run` changes nothing. Raises
+    Uploads silent for an hour, or for `grace`, are given up; for others it waits, `wait` seconds at most. `dry_run` changes nothing. Raises
     TimedOut, Lost where another gc began, Damaged where what is needed cannot be told, StoreError.
     """
     if dry_run:
@@ -119,6 +125,12 @@ class _Unsure(Exception):
         self.error = error
 
 
+def _anew(write_id: str, seq: int, doc: object) -> Op[bool | None]:
+    """What became of a write that others replaced: each change here is decided anew on what is there, so it may be made twice."""
+    yield from ()
+    return False
+
+
 class _Known(Record):
     """An upload that began before this run, as it stands. `given_up`: by this run."""
 
@@ -142,7 +154,7 @@ def _begin(me: Me, grace: float) -> Op[_Run]:
         floor = before.floor
         return before.but(epoch=before.epoch + 1, sweeping=True, agent=me.agent, at=write.at)
 
-    made = yield from registers.update(keys.SWEEP, Sweep, decide)
+    made = yield from registers.update(keys.SWEEP, Sweep, decide, landed=_anew)
     assert made is not None
     found = yield from fx.read(keys.SWEEP)
     now = found.modified if found else 0.0
@@ -159,7 +171,7 @@ def _end(run: _Run, floor: int) -> Op[bool]:
         return entry.doc.but(sweeping=False, floor=floor) if entry is not None and not overtaken else entry.doc if entry else None
 
     try:
-        yield from registers.update(keys.SWEEP, Sweep, decide)
+        yield from registers.update(keys.SWEEP, Sweep, decide, landed=_anew)
     except WindlassError:  # then uploads send anew what is there from earlier epochs, until a gc comes to its end
         return overtaken
     return overtaken
@@ -187,7 +199,7 @@ def _settle_uploads(run: _Run, wait: float) -> Op[list[_Known]]:
     while True:
         young: list[_Known] = []
         for one in left:
-            if one.doc.state is State.OPEN and not run.is_old(one.modified):
+            if one.doc.state is State.OPEN and not run.is_silent(one.modified):
                 young.append(one)
             else:
                 settled.append((yield from _settled(run, one)))
@@ -209,7 +221,7 @@ def _still_uploading(young: Sequence[_Known], now: float) -> TimedOut:
     others = f", and {len(young) - 1} more" if len(young) > 1 else ""
     return TimedOut(
         f"{first.doc.agent or 'somebody'} has been uploading for {max(0.0, now - first.modified):.0f} s{others}; nothing was deleted",
-        "run it again later, or with a longer --wait; an upload older than --grace is given up",
+        "run it again later, or with a longer --wait; one that is silent for an hour, or for --grace, is given up",
         agent=first.doc.agent,
         since=first.modified,
     )
@@ -231,7 +243,7 @@ def _settled(run: _Run, one: _Known) -> Op[_Known]:
 
     was_open = one.doc.state is State.OPEN
     if was_open:
-        now = yield from registers.update(one.key, Pending, abandon)
+        now = yield from registers.update(one.key, Pending, abandon, landed=_anew)
         if now is None:
             return one.but(doc=one.doc.but(state=State.DONE))
         one = one.but(doc=now.doc)
@@ -239,7 +251,7 @@ def _settled(run: _Run, one: _Known) -> Op[_Known]:
         return one
     for target in one.doc.targets:
         yield from _touch(run, one.key, target)
-    yield from registers.update(one.key, Pending, fenced)
+    yield from registers.update(one.key, Pending, fenced, landed=_anew)
     return one.but(given_up=was_open)
 
 
@@ -260,11 +272,11 @@ def _touch(run: _Run, key: str, target: str) -> Op[None]:
         return touched(entry.doc, act_) if entry else None
 
     if keys.parse_artifact(target):
-        yield from registers.update(target, Artifact, artifact)
+        yield from registers.update(target, Artifact, artifact, landed=_anew)
     elif keys.parse_workspace(target):
-        yield from registers.update(target, Workspace, workspace)
+        yield from registers.update(target, Workspace, workspace, landed=_anew)
     elif keys.parse_step(target):
-        yield from registers.update(target, Step, step)
+        yield from registers.update(target, Step, step, landed=_anew)
     else:
         raise Damaged(key, f"{target[:80]!r} is no register that refers to blobs")
 
@@ -287,7 +299,7 @@ def _mark(run: _Run, uploads: Sequence[_Known]) -> Op[Live]:
             gone = entry.doc.deleted or state is not State.DONE
             return recorded(entry.doc, event, run.me.agent, write.at, write.id, forming="", deleted=gone)
 
-        now = yield from registers.update(key, Workspace, decide)
+        now = yield from registers.update(key, Workspace, decide, landed=_anew)
         return now.doc if now else None
 
     live = Live()
@@ -306,18 +318,23 @@ def _sweep(run: _Run, live: Live) -> Op[tuple[Swept, bool]]:
     swept = Swept(epoch=run.epoch)
     begun = unsure = False
     after: str | None = ""
-    while after is not None:
-        page = yield from fx.page(keys.BLOBS, after, PAGE)
-        swept, doomed = _sorted(run, live, page.entries, swept)
-        if doomed and not begun:
-            yield from _begin_deleting(run)
-            begun = True
-        for start in range(0, len(doomed), AT_ONCE):
-            some = doomed[start : start + AT_ONCE]
-            unsure = (yield from _delete(some)) or unsure
-            swept = swept.but(deleted=swept.deleted + len(some), bytes=swept.bytes + sum(entry.size for entry in some))
-            yield from fx.tell("deleting", swept.deleted)
-        after = page.more
+    try:
+        while after is not None:
+            page = yield from fx.page(keys.BLOBS, after, PAGE)
+            swept, doomed = _sorted(run, live, page.entries, swept)
+            if doomed and not begun:
+                yield from _begin_deleting(run)
+                begun = True
+            for start in range(0, len(doomed), AT_ONCE):
+                some = doomed[start : start + AT_ONCE]
+                unsure = (yield from _delete(some)) or unsure
+                swept = swept.but(deleted=swept.deleted + len(some), bytes=swept.bytes + sum(entry.size for entry in some))
+                yield from fx.tell("deleting", swept.deleted)
+            after = page.more
+    except WindlassError as error:  # whatever hinders the rest, a deletion without an answer may still come
+        if unsure:
+            raise _Unsure(error) from None
+        raise
     return swept, unsure
 
 
@@ -353,7 +370,7 @@ def _begin_deleting(run: _Run) -> Op[None]:
         return entry.doc.but(floor=run.epoch)
 
     yield from still_here()
-    yield from registers.update(keys.SWEEP, Sweep, decide)
+    yield from registers.update(keys.SWEEP, Sweep, decide, landed=_anew)
 
 
 def _delete(entries: Sequence[fx.Entry]) -> Op[bool]:
@@ -403,8 +420,8 @@ def _look(grace: float) -> Op[Swept]:
         under = states.get(doc.forming)
         return doc if under is not None and (under.doc.state is State.DONE or under in young) else None
 
-    young = [one for one in open_ if not run.is_old(one.modified)]
-    old = [one for one in open_ if run.is_old(one.modified)]
+    young = [one for one in open_ if not run.is_silent(one.modified)]
+    old = [one for one in open_ if run.is_silent(one.modified)]
     live = Live()
     yield from live.registers(settle)
     yield from live.held({one.key for one in old})

@@ -8,6 +8,8 @@ Whoever keeps what the register refers to must find it there again after each co
 
 from __future__ import annotations
 
+from _thread import allocate_lock
+
 from windlass import effects as fx
 from windlass.errors import Indeterminate, Lost, StoreError
 from windlass.ops import registers
@@ -28,6 +30,25 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
+ALIVE = 60.0
+"""Seconds after which an upload that goes on says so in its record."""
+
+
+class Beat:
+    """When an upload last gave a sign of life, by the client's clock; shared by all that send for it."""
+
+    def __init__(self, at: float) -> None:
+        self._at, self._lock = at, allocate_lock()
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time, for the one who asks first."""
+        with self._lock:
+            due = not 0 <= now - self._at < ALIVE
+            if due:
+                self._at = now
+            return due
+
+
 class Upload(Record):
     """An upload under way. `epoch` is that of the blobs it creates; blobs of the epoch `trusted` and later stay for it to refer to."""
 
@@ -36,8 +57,7 @@ class Upload(Record):
     trusted: int
     beside_gc: bool
     """A gc was running when it began."""
-    at: float
-    """The client's clock when it began."""
+    beat: Beat
 
     @property
     def key(self) -> str:
@@ -64,7 +84,7 @@ def begin(me: Me, targets: Sequence[str], holds: Sequence[str] = ()) -> Op[Uploa
     assert made is not None
     found = yield from registers.fetch(keys.SWEEP, Sweep)
     sweep = found.doc if found else Sweep()
-    return Upload(id=ident, epoch=sweep.epoch, trusted=sweep.trusted, beside_gc=sweep.sweeping, at=made.doc.at)
+    return Upload(id=ident, epoch=sweep.epoch, trusted=sweep.trusted, beside_gc=sweep.sweeping, beat=Beat(made.doc.at))
 
 
 def still(upload: Upload) -> Op[float]:
@@ -76,6 +96,17 @@ def still(upload: Upload) -> Op[float]:
     if found is None or found.doc.state is State.ABANDONED:
         raise given_up()
     return found.modified
+
+
+def alive(upload: Upload) -> Op[None]:
+    """Say that the upload goes on, where that was not said for a minute: gc gives up those that are silent. Raises Lost."""
+    if not upload.beat.is_due((yield from fx.now())):
+        return
+
+    def decide(entry: Version[Pending] | None, write: Write) -> Pending:
+        return _open(entry).but(at=write.at)
+
+    yield from registers.update(upload.key, Pending, decide)
 
 
 def given_up() -> Lost:

@@ -42,9 +42,7 @@ def take(root: str, kept: Mapping[str, bytes]) -> Op[Snapshot]:
     rows: dict[str, Entry] = {}
     bodies: dict[str, bytes] = {}
     level = {"": root} if root else {}
-    for _ in range(MAX_DEPTH):
-        if not level:
-            return Snapshot(root=root, rows=rows, bodies=bodies)
+    for _ in range(MAX_DEPTH + 1):
         found = yield from _read(level.values(), kept, bodies)
         leaves = {name: [leaf for _, leaf in leaves_of(tree, keys.blob(name))] for name, tree in found.items() if tree.leaves}
         found |= yield from _read((leaf for some in leaves.values() for leaf in some), kept, bodies)
@@ -55,6 +53,8 @@ def take(root: str, kept: Mapping[str, bytes]) -> Op[Snapshot]:
                     rows[path + inner] = entry
                     if entry.kind is Kind.FOLDER and entry.name:
                         below[f"{path}{inner}/"] = entry.name
+        if not below:
+            return Snapshot(root=root, rows=rows, bodies=bodies)
         level = below
     raise Damaged(keys.blob(root), "its folders are nested too deeply")
 

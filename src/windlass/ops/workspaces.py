@@ -248,7 +248,7 @@ def push(
 ) -> Op[WorkspaceChanged]:
     """Set the head to what `build` sends, if the head is still `base` (None: empty). Raises Lost where it moved on.
 
-    `build` may rely on every blob of the workspace that it is given; it runs again where the head was moved (with `force`).
+    `build` may rely on every blob of the head of the workspace that it is given; it runs again where the head was moved (with `force`).
     """
     me = yield from act(actor)
     wanted = base.tree if base is not None else ""
@@ -259,7 +259,7 @@ def push(
             raise moved_on(known.doc)
 
         def work(upload: Upload) -> Op[WorkspaceChanged]:
-            root = yield from build(upload, known.doc)
+            root = yield from while_it_stays(known.doc, build(upload, known.doc))
             return (yield from _publish(me, known, upload, root, force=force, note=note))
 
         return (yield from under(me, [keys.workspace(name)], (), work))
@@ -281,6 +281,17 @@ def _publish(me: Me, known: Version[Workspace], upload: Upload, root: Root, *, f
 
     now = yield from change(known.doc.name, known, decide, lambda: pending.still(upload))
     return WorkspaceChanged(workspace=now.doc.but(name=known.doc.name), again=again)
+
+
+def while_it_stays(known: Workspace, op: Op[T]) -> Op[T]:
+    """What reads a workspace's head. Raises Lost, not Damaged, where the head is another one by now: gc may have taken what it was."""
+    try:
+        return (yield from op)
+    except Damaged:
+        now = yield from settled(known.name)
+        if now is not None and (now.doc.root.tree, now.doc.born, now.doc.deleted) == (known.root.tree, known.born, False):
+            raise
+        raise moved_on(now.doc if now is not None else known) from None
 
 
 def moved_on(workspace: Workspace) -> Lost:

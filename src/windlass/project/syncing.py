@@ -146,8 +146,8 @@ def pull(session: Session, name: str, folder: str, *, force: bool = False, outsi
     """
     workspace = (yield from workspaces.show(name)).doc
     if (yield from fx.call(lambda: _is_new(folder))):
-        return (yield from _pull_whole(session, workspace, folder, outside))
-    return (yield from _pull_into(session, workspace, folder, force, outside))
+        return (yield from workspaces.while_it_stays(workspace, _pull_whole(session, workspace, folder, outside)))
+    return (yield from workspaces.while_it_stays(workspace, _pull_into(session, workspace, folder, force, outside)))
 
 
 def _is_new(folder: str) -> bool:

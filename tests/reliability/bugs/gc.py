@@ -116,7 +116,7 @@ BUGS = (
         "ops/workspaces.py",
         "    if any(root.tree and root.tree not in there for root in needs(start)):\n        raise Over\n",
         "",
-        (f"{WORLD}[fork, push, gc]",),
+        (f"{UPLOADS}::test_a_fork_begins_with_what_its_source_refers_to_when_its_record_is_there",),
     ),
     Bug(
         "given-up-fork-commits",
