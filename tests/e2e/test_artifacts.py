@@ -98,7 +98,7 @@ def test_a_file_of_any_size_comes_back(everywhere: Cli, size: int) -> None:
     assert back.stat().st_mode & 0o777 == (0o755 if size == 1 else 0o644)
     assert counted(everywhere, "put", "upload", str(path)) == 0, "the same content is not sent again"
     assert published(everywhere) == ["data.bin@1"]
-    assert ok(everywhere, "artifact", "verify", "data.bin").startswith("1 artifacts are well")
+    assert ok(everywhere, "artifact", "verify", "data.bin").startswith("1 artifact is well")
 
 
 def make_folder(folder: Path) -> None:
@@ -410,9 +410,10 @@ def test_hostile_text_reaches_no_terminal(cli: Cli) -> None:
 
 
 TERMINAL = """
-import os, pty, sys
+import os, pty, sys, termios
 pid, fd = pty.fork()
 if not pid:
+    termios.tcsetwinsize(1, (24, int(os.environ.get("WIDE", "0"))))
     os.execvp(sys.argv[1], sys.argv[1:])
 try:
     while chunk := os.read(fd, 65536):
@@ -423,12 +424,24 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
 
 
-def test_progress_is_shown_on_a_terminal_in_one_line_and_nowhere_else(cli: Cli) -> None:
+def drawn(cli: Cli, wide: int) -> list[str]:
+    """What is drawn of an upload on a terminal so many characters wide (0: it does not say)."""
     (cli.cwd / "big").write_bytes(content(6 * PART))
     command = [sys.executable, "-c", TERMINAL, sys.executable, "-m", "windlass", "artifact", "upload", "big"]
-    done = subprocess.run(command, cwd=cli.cwd, env=cli.env("ann"), capture_output=True, check=True, timeout=120)
-    drawn = [line for line in done.stdout.decode().split("\r") if "MiB of 24 MiB" in line]
-    assert drawn
-    assert all(len(line.removeprefix("\x1b[K")) <= 78 for line in drawn)
-    assert "[################] 24 MiB of 24 MiB" in drawn[-1]
+    env = {**cli.env("ann"), "WIDE": str(wide)}
+    done = subprocess.run(command, cwd=cli.cwd, env=env, capture_output=True, check=True, timeout=120)
+    return [line.removeprefix("\x1b[K") for line in done.stdout.decode().split("\r") if "sending" in line]
+
+
+def test_progress_is_shown_on_a_terminal_in_one_line_and_nowhere_else(cli: Cli) -> None:
+    lines = drawn(cli, 0)
+    assert lines
+    assert all(len(line) <= 78 for line in lines)
+    assert "[################] 24 MiB of 24 MiB" in lines[-1]
     ok(cli, "artifact", "download", "big", "-o", "back")  # says nothing on stderr
+
+
+def test_progress_fits_into_a_narrow_terminal(cli: Cli) -> None:
+    lines = drawn(cli, 40)
+    assert lines
+    assert all(len(line) <= 39 for line in lines)

@@ -57,7 +57,7 @@ def test_an_upload_under_way_is_waited_for_and_one_that_is_dead_given_up(cli: Cl
     pending(cli)
     waited = cli.run("gc", "--wait", "0", agent="ann")
     assert waited.code == 5
-    assert "eve[2J has been uploading for" in waited.err
+    assert "eve[2J is uploading, heard of" in waited.err
     assert "\x1b" not in waited.err
     assert "would wait for an upload of eve" in cli.ok("gc", "--dry-run", agent="ann").out
     assert "would give up an upload of eve" in cli.ok("gc", "--dry-run", "--grace", "0", agent="ann").out

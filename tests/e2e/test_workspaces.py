@@ -43,7 +43,7 @@ def test_a_folder_goes_in_and_comes_out(everywhere: Cli) -> None:
     cli = everywhere
     a = fill(cli.cwd / "a", {**SITE, "x.log": b"left out", "large": os.urandom(9 * MIB)})
     made = workspace(cli, "create", "site", "--from", "a").out
-    assert made == "site made of the folder a, as ann (6 files, 9.0 MiB; 1 ignored)\n"
+    assert made == "site made from the folder a, as ann (6 files, 9.0 MiB; 1 ignored)\n"
     pulled = workspace(cli, "pull", "b", "--from", "site", agent="bob").out
     assert pulled == "b has the state of site: 7 added (6 files, 9.0 MiB)\n"
     expected = held(a)
@@ -135,6 +135,8 @@ def test_checkpoints_are_kept_and_gone_back_to(site: Cli) -> None:
     workspace(cli, "pull", "c", "--from", "second")
     assert (cli.cwd / "c" / "index.html").read_bytes() == b"v2"
     assert cli.json("workspace", "show", "second")["workspace"]["ttl"] == 7 * 86400
+    assert workspace(cli, "restore", "site@before-restore-1").out.startswith("site is back at before-restore-1, as ann")
+    assert "windlass workspace checkpoints site" in cli.run("workspace", "restore", "site", agent="ann").err
     missing = cli.run("workspace", "restore", "site", "v3", agent="ann")
     assert missing.code == 4
     assert "v1" in missing.err
@@ -214,6 +216,15 @@ def test_long_lists_are_cut_and_say_how_to_see_the_rest(site: Cli) -> None:
     assert "… 2 more workspaces: windlass workspace list --limit 0" in cut
 
 
+def test_an_empty_folder_is_told_with_its_slash(site: Cli) -> None:
+    cli = site
+    assert workspace(cli, "fork", "site", "-n", "2").out.startswith("site-1, site-2 forked from site")
+    (cli.cwd / "a" / "empty").mkdir()
+    workspace(cli, "push", "a")
+    assert workspace(cli, "diff", "site-1", "site").out.splitlines()[1:] == ["  A empty/"]
+    assert cli.json("workspace", "diff", "site", "site-1")["removed"] == ["empty/"]
+
+
 def test_things_left_out_and_odd_names_are_told(cli: Cli) -> None:
     fill(cli.cwd / "a", {"README": b"1", "readme": b"2", "aux": b"3"})
     os.mkfifo(cli.cwd / "a" / "pipe")
@@ -229,11 +240,20 @@ def test_things_left_out_and_odd_names_are_told(cli: Cli) -> None:
     assert [one["path"] for one in told["odd"]] == ["aux", "readme"]
 
 
+def test_a_folder_of_another_project_is_told_as_that(site: Cli) -> None:
+    for command in ("status", "push", "pull"):
+        told = site.run("workspace", command, "a", "--project", "other", agent="ann")
+        assert told.code == 2
+        assert "a belongs to the workspace site of the project " in told.err
+        assert ", not to the project other in " in told.err
+        assert "see --project and --store" in told.err
+
+
 def test_what_from_means_is_clear(cli: Cli) -> None:
     fill(cli.cwd / "site", {"x": b"x"})
-    assert "made of the folder site" in workspace(cli, "create", "site", "--from", "site").out
+    assert "made from the folder site" in workspace(cli, "create", "site", "--from", "site").out
     assert "made from the workspace site" in workspace(cli, "create", "two", "--from", "site").out
-    assert "made of the folder ./site" in cli.run("workspace", "create", "three", "--from", "./site", agent="ann").out
+    assert "made from the folder ./site" in cli.run("workspace", "create", "three", "--from", "./site", agent="ann").out
     assert cli.run("workspace", "create", "four", "--from", "nothing", agent="ann").code == 4
     assert cli.run("workspace", "create", "four", "--from", "./nothing", agent="ann").code == 2
     assert cli.run("workspace", "create", "site", "--from", "./site", agent="ann").code == 3

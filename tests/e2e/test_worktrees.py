@@ -142,3 +142,15 @@ def test_a_read_only_main_worktree_is_answered_by_the_setting(cli: Cli, worktree
         assert setting.format(main.resolve() / ".windlass") in done.stderr
         assert len(done.stderr.splitlines()) == 2
         assert not list(worktrees[1].glob(".windlass*")), "there is no silent fallback"
+
+
+def test_the_mark_of_a_workspaces_folder_is_no_changed_file(cli: Cli, worktrees: list[Path]) -> None:
+    main = worktrees[0]
+    (main / "site").mkdir()
+    (main / "site" / "index.html").write_text("x", encoding="utf-8")
+    cli.ok("workspace", "create", "site", "--from", "./site", agent="ann", cwd=main, env=NOTHING_SET)
+    assert (main / "site" / ".windlass-workspace").exists()
+    cli.ok("claim", "design", "--create", agent="ann", cwd=main, env=NOTHING_SET)
+    cli.ok("complete", "design", "--changed-files-from-git", agent="ann", cwd=main, env=NOTHING_SET)
+    told = cli.ok("handoff", "design", agent="ann", cwd=main, env=NOTHING_SET).out
+    assert "changed files: site/index.html\n" in told

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from tests.ops import uploaders
 from tests.ops.stored import before_publishing, found_sweep, put, there
@@ -13,9 +11,6 @@ from windlass.errors import PutRefused, Unavailable
 from windlass.ops import gc as gcs
 from windlass.ops.gc import gc
 from windlass.protocol import keys
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @pytest.fixture

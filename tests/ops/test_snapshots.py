@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.ops.world import Place, error_of
 
-from windlass.errors import Damaged
+from windlass.errors import Damaged, UsageError
 from windlass.ops import pending, snapshots, trees
 from windlass.ops.agents import act
 from windlass.protocol import keys
 from windlass.protocol.blobs import EMPTY, Blob, digest_of
-from windlass.protocol.trees import EMPTY_FOLDER, Entry, Kind, file_entry, link_entry
+from windlass.protocol.trees import EMPTY_FOLDER, MAX_DEPTH, Entry, Kind, file_entry, link_entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,3 +81,10 @@ def test_content_is_found_by_its_hash(ann: Agent) -> None:
     blob = Blob(sha="a" * 64, size=3, name="a" * 64 + ".0")
     root, _ = written(ann, {"x": file_entry(blob), "y": FILE, "z": link_entry("x")})
     assert ann.do(snapshots.take(root, {})).by_sha == {"a" * 64: blob, EMPTY: Blob(sha=EMPTY, size=0)}
+
+
+def test_whatever_depth_is_written_is_read(ann: Agent) -> None:
+    deepest = "/".join(["d"] * MAX_DEPTH)
+    root, _ = written(ann, {f"{deepest}/f": FILE})
+    assert ann.do(snapshots.take(root, {})).rows == ann.do(trees.walk(root))
+    error_of(UsageError, lambda: written(ann, {f"{deepest}/d/f": FILE}))

@@ -399,3 +399,31 @@ def test_an_upload_is_announced_before_anything_is_relied_on(ann: Agent) -> None
     ann.counting.store = Noting()  # type: ignore[assignment]
     ann.do(workspaces.push(ann.actor, "w", base, sent({"f": "2"})))
     assert order == [("get", "workspaces"), ("put", "pending"), ("get", "gc.json"), ("put", "blobs"), ("put", "workspaces")]
+
+
+def test_a_teardown_is_refused_where_those_who_had_the_same_were_torn_down_before(ann: Agent) -> None:
+    create(ann, "w", {"f": "1"})
+    (fork,) = ann.do(forks.fork(ann.actor, "w", 1))
+    push(ann, fork.name, {"f": "2"}, fork.root)
+    ann.do(merging.merge(ann.actor, fork.name, "w"))
+    ann.do(workspaces.teardown(ann.actor, fork.name))
+    error_of(Lost, lambda: ann.do(workspaces.teardown(ann.actor, "w")))
+    create(ann, fork.name, {"another": "of that name"})
+    error_of(Lost, lambda: ann.do(workspaces.teardown(ann.actor, "w")))
+    assert files(ann, "w") == {"f": "2"}
+
+
+def test_a_fork_that_nothing_was_changed_in_goes_though_its_base_went_on(ann: Agent) -> None:
+    base = create(ann, "w", {"f": "1"}).root
+    (fork,) = ann.do(forks.fork(ann.actor, "w", 1))
+    push(ann, "w", {"f": "2"}, base)
+    ann.do(workspaces.teardown(ann.actor, fork.name))
+    error_of(NotFound, lambda: ann.do(workspaces.show(fork.name)))
+
+
+def test_a_long_note_is_refused_before_it_fills_the_register(ann: Agent) -> None:
+    base = create(ann, "w", {"f": "1"}).root
+    before = ann.do(workspaces.show("w")).version
+    error_of(UsageError, lambda: ann.do(workspaces.push(ann.actor, "w", base, sent({"f": "2"}), note="x" * 3000)))
+    error_of(UsageError, lambda: ann.do(workspaces.checkpoint(ann.actor, "w", "v1", "x" * 3000)))
+    assert ann.do(workspaces.show("w")).version == before

@@ -150,6 +150,11 @@ def test_what_differs_is_told_once(before: dict[str, Content], after: dict[str, 
     assert set(apart.added) <= {path.removesuffix("*") + ("/" if content is None else "") for path, content in after.items()}
 
 
+def test_a_file_that_gave_way_to_a_folder_is_told_as_removed() -> None:
+    apart = tell_apart(states_of(rows_of({"a": b"1", "e": b"1"})), states_of(rows_of({"a/b": b"1", "e": None})))
+    assert (apart.added, apart.changed, apart.removed) == (("a/b", "e/"), (), ("a", "e"))
+
+
 def test_what_could_not_be_looked_at_is_a_conflict_even_by_force() -> None:
     rows = rows_of({"x": b"2"})
     sides = Sides(before=states_of(rows_of({"x": b"1"})), after=states_of(rows), here={}, rows=rows, found={}, unknown=lambda path: True)

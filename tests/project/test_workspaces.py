@@ -508,6 +508,29 @@ def test_status_tells_what_changed(p: windlass.Project, two: tuple[Path, Path]) 
     assert p.workspaces.status(a).changed == ()
 
 
+def test_what_a_killed_pull_left_goes_with_the_next_though_nothing_is_left_to_do(p: windlass.Project, two: tuple[Path, Path]) -> None:
+    left = two[0] / "..pull.windlass-part.0123456789abcdef.windlass-part"
+    (left / "css").mkdir(parents=True)
+    left.chmod(0o700)
+    assert p.workspaces.pull("site", two[0]).again
+    assert not left.exists()
+
+
+def test_status_says_where_what_it_compares_with_is_no_longer_kept(p: windlass.Project, two: tuple[Path, Path]) -> None:
+    """Somebody else's push, a gc, and another machine: nothing is damaged then."""
+    one, other = two
+    tree = p.workspaces.show("site").root.tree
+    (other / "index.html").write_bytes(b"theirs")
+    p.workspaces.push("site", other)
+    p.session.world.store.delete(keys.blob(tree))
+    p.session.settings.__dict__["cache_dir"] = None
+    with pytest.raises(windlass.Lost, match="no longer kept"):
+        p.workspaces.status(one)
+    p.session.world.store.delete(keys.blob(p.workspaces.show("site").root.tree))
+    with pytest.raises(windlass.Damaged):
+        p.workspaces.status(other)
+
+
 def test_status_goes_on_where_the_workspace_cannot_be_looked_at(p: windlass.Project, two: tuple[Path, Path]) -> None:
     a, _ = two
     fill(a, {"new": b"x"})

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import BaseRequestHandler, ThreadingTCPServer
@@ -166,3 +167,34 @@ class Proxy(_Served):
         server.daemon_threads = True
         super().__init__(server)
         self.url = f"http://127.0.0.1:{self.port}"
+
+
+class SlowLine(_Served):
+    """A line to an HTTP server that carries so many bytes a second each way, for each connection."""
+
+    def __init__(self, target: int, rate: int) -> None:
+        class Handler(BaseRequestHandler):
+            def handle(self) -> None:
+                with socket.create_connection(("127.0.0.1", target)) as server:
+                    back = threading.Thread(target=crawl, args=(server, self.request, rate), daemon=True)
+                    back.start()
+                    crawl(self.request, server, rate)
+                    back.join(10)
+
+        class Server(ThreadingTCPServer):
+            daemon_threads = True
+            allow_reuse_address = True
+
+        super().__init__(Server(("127.0.0.1", 0), Handler))
+        self.url = f"http://127.0.0.1:{self.port}"
+
+
+def crawl(one: socket.socket, other: socket.socket, rate: int) -> None:
+    """Pass bytes on one way, twenty times a second."""
+    try:
+        while data := one.recv(rate // 20):
+            other.sendall(data)
+            time.sleep(len(data) / rate)
+        other.shutdown(socket.SHUT_WR)
+    except OSError:  # one of both has gone
+        return

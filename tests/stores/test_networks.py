@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from email.utils import formatdate
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
-from tests.stores.relays import Certificates, Proxy, TlsRelay, make_certificates
+from tests.stores.relays import Certificates, Proxy, SlowLine, TlsRelay, make_certificates
 from tests.stores.s3_double import Answer, Double
 
 from windlass.effects import IfAbsent, Object
@@ -169,3 +170,33 @@ def test_a_proxy_that_gave_up_may_have_passed_a_put_on(
     with pytest.raises(wanted) as met:
         opened(double.endpoint).put("a", b"x", IfAbsent())
     assert type(met.value) is wanted
+
+
+def test_a_large_object_has_the_time_that_a_slow_line_needs(new_s3_url: Callable[[], str], ministack: str) -> None:
+    url = new_s3_url()
+    port = urlsplit(ministack).port
+    assert port
+    line = SlowLine(port, 400_000)
+    body = bytes(range(256)) * 2000
+    try:
+        store = open_s3(url.replace(ministack, line.url) + "&timeout=0.6")
+        store.put("large", body, IfAbsent())
+        for _ in range(2):
+            found = store.get("large")
+            assert isinstance(found, Object)
+            assert found.body == body
+    finally:
+        line.close()
+
+
+def test_a_small_object_has_the_time_of_a_request(new_s3_url: Callable[[], str], ministack: str) -> None:
+    url = new_s3_url()
+    port = urlsplit(ministack).port
+    assert port
+    line = SlowLine(port, 20_000)
+    try:
+        store = open_s3(url.replace(ministack, line.url) + "&timeout=0.6")
+        with pytest.raises(PutUnclear):
+            store.put("small", bytes(40_000), IfAbsent())
+    finally:
+        line.close()

@@ -224,7 +224,7 @@ def run(op: fx.Op[T], world: World) -> T:
         while True:
             try:
                 result = world.perform(effect)
-            except Exception as error:
+            except (Exception, KeyboardInterrupt) as error:  # an operation may clean up before an interrupt goes on; another one ends that
                 effect = op.throw(error)
             else:
                 effect = op.send(result)

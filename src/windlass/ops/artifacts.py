@@ -158,7 +158,7 @@ def _under(actor: Actor, me: Me, key: str, drafts: Sequence[Draft], publish: Cal
 def _sent(actor: Actor, drafts: Sequence[Draft], under: Upload, publish: Callable[[Upload, Me, list[Published]], Op[T]]) -> Op[T]:
     entries: list[Entry] = []
     for draft in drafts:
-        entries += [(yield from draft.content(under))]
+        entries += [(yield from pending.sending(under, draft.content(under)))]
     me = yield from act(actor)  # it may have taken hours: where the project lives is looked at again
     stored_at = yield from pending.still(under)
     versions = [

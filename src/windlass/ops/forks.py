@@ -55,6 +55,10 @@ def fork(actor: Actor, source: str, n: int, prefix: str = "") -> Op[list[Workspa
                 yield from pending.give_up(upload)
                 raise
             # the last write was not answered, but it landed
+        except KeyboardInterrupt:
+            if (yield from pending.abandon(upload.id)):
+                yield from pending.give_up(upload)
+            raise
         yield from _finish(me, made, upload)
         return [entry.doc.but(forming="") for entry in made]
 

@@ -42,7 +42,7 @@ AT_ONCE = 64
 
 
 class Uploading(Record):
-    """An upload: whose, and since when by the store's clock."""
+    """An upload: whose, and `since` when nothing was heard of it, by the store's clock."""
 
     agent: str
     since: float
@@ -101,10 +101,15 @@ def gc(actor: Actor, *, grace: float = GRACE, wait: float = WAIT, dry_run: bool 
         return (yield from _look(grace))
     me = yield from act(actor)
     run = yield from _begin(me, grace)
+    deleting = False
     try:
         uploads = yield from _settle_uploads(run, wait)
         live = yield from _mark(run, uploads)
+        deleting = True
         swept, unsure = yield from _sweep(run, live)
+    except KeyboardInterrupt:
+        yield from _end(run, run.epoch if deleting else run.floor)
+        raise
     except _Unsure as failed:
         yield from _end(run, run.epoch)
         raise failed.error from None
@@ -220,7 +225,7 @@ def _still_uploading(young: Sequence[_Known], now: float) -> TimedOut:
     first = min(young, key=lambda one: one.modified)
     others = f", and {len(young) - 1} more" if len(young) > 1 else ""
     return TimedOut(
-        f"{first.doc.agent or 'somebody'} has been uploading for {max(0.0, now - first.modified):.0f} s{others}; nothing was deleted",
+        f"{first.doc.agent or 'somebody'} is uploading, heard of {max(0.0, now - first.modified):.0f} s ago{others}; nothing was deleted",
         "run it again later, or with a longer --wait; one that is silent for an hour, or for --grace, is given up",
         agent=first.doc.agent,
         since=first.modified,

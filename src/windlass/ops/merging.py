@@ -96,7 +96,8 @@ def _conflicting(source: str, into: str, conflicts: Sequence[Conflict]) -> Confl
 
 def _publish(me: Me, ours: Version[Workspace], start: Started, edits: Mapping[str, Entry | None], upload: Upload) -> Op[Joined]:
     yield from refers(start)
-    root = Root.of((yield from trees.edit(upload, ours.doc.root.tree, edits))) if edits else ours.doc.root
+    made = (yield from pending.sending(upload, trees.edit(upload, ours.doc.root.tree, edits))) if edits else None
+    root = Root.of(made) if made is not None else ours.doc.root
 
     def decide(now: Workspace, write: Write) -> Workspace:
         if now.root.tree != ours.doc.root.tree or now.born != ours.doc.born or now.merged != ours.doc.merged:

@@ -164,6 +164,15 @@ def under(upload: Upload, work: Op[T]) -> Op[T]:
     return result
 
 
+def sending(upload: Upload, work: Op[T]) -> Op[T]:
+    """Send what is going to be published: an interrupt ends the upload, so that no gc waits for it. Raises what `work` raises."""
+    try:
+        return (yield from work)
+    except KeyboardInterrupt:
+        yield from give_up(upload)
+        raise
+
+
 def end(upload: Upload) -> Op[None]:
     """Take the record away after all is published, whatever hinders that: gc removes those that stay."""
     yield from _over(upload, State.DONE)

@@ -9,9 +9,10 @@ from windlass.ops.agents import act, own_time
 from windlass.ops.settling import Over, change, free, over, settled, under
 from windlass.protocol import keys
 from windlass.protocol.agents import MARGIN
-from windlass.protocol.codec import decode
+from windlass.protocol.codec import check_text, decode
 from windlass.protocol.workspaces import (
     MAX_CHECKPOINTS,
+    MAX_NOTE,
     NOTHING,
     Checkpoint,
     Merged,
@@ -182,7 +183,13 @@ def create(
         def work(upload: Upload) -> Op[Workspace]:
             if start is not None:
                 yield from refers(start)
-            root = start.state.root if start is not None else (yield from build(upload)) if build is not None else NOTHING
+            root = (
+                start.state.root
+                if start is not None
+                else (yield from pending.sending(upload, build(upload)))
+                if build is not None
+                else NOTHING
+            )
             return (yield from place(me, name, entry, root, start, ttl)).doc
 
         return (yield from under(me, [keys.workspace(name)], needs(start), work))
@@ -250,6 +257,7 @@ def push(
 
     `build` may rely on every blob of the head of the workspace that it is given; it runs again where the head was moved (with `force`).
     """
+    check_text(note, "note", MAX_NOTE)
     me = yield from act(actor)
     wanted = base.tree if base is not None else ""
 
@@ -259,7 +267,7 @@ def push(
             raise moved_on(known.doc)
 
         def work(upload: Upload) -> Op[WorkspaceChanged]:
-            root = yield from while_it_stays(known.doc, build(upload, known.doc))
+            root = yield from while_it_stays(known.doc, pending.sending(upload, build(upload, known.doc)))
             return (yield from _publish(me, known, upload, root, force=force, note=note))
 
         return (yield from under(me, [keys.workspace(name)], (), work))
@@ -307,6 +315,7 @@ def moved_on(workspace: Workspace) -> Lost:
 def checkpoint(actor: Actor, name: str, label: str, note: str = "") -> Op[WorkspaceChanged]:
     """Keep the present tree under a label. Raises Lost where another tree has it."""
     keys.check_name(label, "checkpoint")
+    check_text(note, "note", MAX_NOTE)
 
     def decide(me: Me, now: Workspace, write: Write) -> Workspace:
         kept = now.checkpoints.get(label)
@@ -370,7 +379,7 @@ def teardown(actor: Actor, name: str, force: bool = False) -> Op[Workspace]:
     """Give a workspace up. Raises Lost where it holds what no other has, unless `force`."""
 
     def decide(me: Me, now: Workspace, write: Write) -> Workspace:
-        if not force and now.root.tree and now.root.tree not in kept and all(one.root.tree != now.root.tree for one in now.merged.values()):
+        if not force and now.root.tree and now.root.tree not in kept:
             raise Lost(
                 f"workspace {name} holds changes that no other workspace has",
                 f"keep them: windlass workspace merge {name} INTO; or give them up: windlass workspace teardown {name} --force",
@@ -380,10 +389,15 @@ def teardown(actor: Actor, name: str, force: bool = False) -> Op[Workspace]:
 
     kept: set[str] = set()
     if not force:
-        origin = (yield from show(name)).doc.origin
-        found = (yield from settled(origin)) if origin else None
-        if found is not None and not found.doc.deleted:
-            kept = {found.doc.root.tree} | ({found.doc.merged[name].root.tree} if name in found.doc.merged else set())
+        mine = (yield from show(name)).doc
+        got = [other for other, one in mine.merged.items() if one.root.tree == mine.root.tree]
+        for other in dict.fromkeys((*([mine.origin] if mine.origin else []), *got)):
+            if mine.root.tree in kept:
+                break
+            found = yield from settled(other)
+            if found is not None and not found.doc.deleted:
+                kept |= {found.doc.root.tree} | ({found.doc.merged[name].root.tree} if name in found.doc.merged else set())
+                kept |= {mine.merged[other].root.tree} if other in got and mine.merged[other].born == found.doc.born else set()
     return (yield from _simple(actor, name, decide)).workspace
 
 

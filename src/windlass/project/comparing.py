@@ -51,10 +51,12 @@ def tell_apart(before: States, after: States) -> Apart:
             sorted(f"{path}/" if states[path] == FOLDER else path for path in paths if states[path] != FOLDER or path not in above)
         )
 
+    differ = {path for path in before.keys() & after.keys() if before[path] != after[path]}
+    replaced = {path for path in differ if after[path] == FOLDER}  # a file or link gave way to a folder
     return Apart(
-        added=shown(after.keys() - before.keys(), after),
-        changed=shown((path for path in before.keys() & after.keys() if before[path] != after[path]), after),
-        removed=shown(before.keys() - after.keys(), before),
+        added=shown((after.keys() - before.keys()) | replaced, after),
+        changed=shown(differ - replaced, after),
+        removed=shown((before.keys() - after.keys()) | replaced, before),
     )
 
 

@@ -52,7 +52,8 @@ def changed_files(since: str | None) -> tuple[str, ...]:
     else:
         found.update(_git("-C", top, "diff", "--name-only", "-z", "HEAD", "--", check=False).split("\0"))
     found.update(_git("-C", top, "ls-files", "--others", "--exclude-standard", "-z").split("\0"))
-    found.discard("")
+    # the mark of a workspace's folder is about this machine, no result
+    found = {path for path in found if path and path.rpartition("/")[2] != ".windlass-workspace"}
     return tuple(sorted(found)[:MAX_FILES])
 
 

@@ -67,7 +67,7 @@ class Local:
             return None
         elsewhere = (mark.store, mark.project) != (session.url, session.project)
         if not force and (elsewhere or mark.workspace != name):
-            raise belongs_elsewhere(mark, self.path, elsewhere, name)
+            raise belongs_elsewhere(mark, self.path, elsewhere, f"the project {session.project} in {session.url}" if elsewhere else name)
         return _root(mark, self.path)
 
     def unknown(self, path: str) -> bool:
@@ -188,6 +188,8 @@ def belongs_elsewhere(mark: Mark, folder: str, elsewhere: bool, name: str) -> Us
     of = f" of the project {mark.project[:128]} in {mark.store[:500]}" if elsewhere else ""
     return UsageError(
         f"{folder} belongs to the workspace {mark.workspace[:128]}{of}, not to {name}",
-        f"name another folder, or bind this one to {name}: --force",
+        "see --project and --store; or bind it anew: windlass workspace push or pull with --force"
+        if elsewhere
+        else f"name another folder, or bind this one to {name}: --force",
         folder=folder,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from windlass import effects as fx
-from windlass.errors import Conflicting, Damaged, Lost, UsageError, WindlassError
+from windlass.errors import Conflicting, Damaged, Lost, UsageError, WindlassError, shell_word
 from windlass.files import mark as marks
 from windlass.files.folders import FolderStaging, sweep
 from windlass.files.update import apply
@@ -201,6 +201,7 @@ def _pull_into(session: Session, workspace: Workspace, folder: str, force: bool,
         folders.check_links({path: head.rows[path] for path in todo.touched if path in head.rows}, outside)
         if not todo.empty:
             yield from _carry_out(local, todo, head, outside)
+        yield from fx.call(lambda: sweep(local.path, f".{PULL}"))
         yield from fx.call(lambda: local.agree(workspace, head.bodies))
         done = {path: state for path, state in sides.here.items() if path not in todo.touched}
         done |= {path: sides.after[path] for path in todo.touched if path in sides.after}
@@ -240,7 +241,6 @@ def _carry_out(local: Local, todo: Plan, head: Snapshot, outside: bool) -> Op[No
         yield from fx.call(staging.discard)
     finally:
         staging.close()
-    yield from fx.call(lambda: sweep(local.path, f".{PULL}"))
     kept = [one for one in done.kept if one.why != "it is not empty"]  # a folder that was removed there, with more in it here
     if kept:
         raise Lost(
@@ -251,10 +251,19 @@ def _carry_out(local: Local, todo: Plan, head: Snapshot, outside: bool) -> Op[No
         )
 
 
+def _forgotten(name: str, folder: str) -> Lost:
+    return Lost(
+        f"{name} has moved on, and the state of it that {folder} last agreed with is no longer kept",
+        f"windlass workspace pull {shell_word(folder)}: what differs is named, nothing is overwritten",
+        folder=folder,
+    )
+
+
 def status(session: Session, folder: str) -> Op[FolderStatus]:
     """What differs between a folder and the state of its workspace that it last agreed with, and whether the head moved on since.
 
-    Reads files only where size or times say that they changed. Raises UsageError where the folder belongs to no workspace.
+    Reads files only where size or times say that they changed. Raises UsageError where the folder belongs to no workspace, Lost where
+    gc took the state that it last agreed with.
     """
     local = yield from fx.call(lambda: Local(session, folder))
     try:
@@ -269,7 +278,12 @@ def status(session: Session, folder: str) -> Op[FolderStatus]:
             head = (yield from workspaces.show(name)).doc.root
         except WindlassError as error:
             problem = error.message
-        base = yield from snapshots.take(root.tree, local.bodies)
+        try:
+            base = yield from snapshots.take(root.tree, local.bodies)
+        except Damaged:
+            if head is not None and head.tree == root.tree:
+                raise
+            raise _forgotten(name, folder) from None
         yield from fx.call(lambda: local.track(base.rows))
         sides = yield from local.compare(base.rows, {})
         yield from fx.call(lambda: local.keep(base.bodies))

@@ -24,7 +24,8 @@ MAX_META = 16 * 1024
 class Published(Record):
     """One version of an artifact; it never changes. `content` is a row of a tree: a file, or a folder.
 
-    `stored_at` is the store's time when its upload began, `at` the producer's. `inputs`: what it was made from, `NAME@N` or `STEP/NAME@N`.
+    `stored_at` is the store's time when its upload last gave a sign of life, `at` the producer's. `inputs`: what it was made from,
+    `NAME@N` or `STEP/NAME@N`.
     """
 
     version: int

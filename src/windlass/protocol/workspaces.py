@@ -19,6 +19,8 @@ KEPT = 64
 """Changes that a workspace's history keeps."""
 MAX_CHECKPOINTS = 1000
 """Checkpoints of one workspace."""
+MAX_NOTE = 2 * 1024
+"""Bytes of a note: all of them lie in one register."""
 MAX_MERGED = 256
 """States of others that a workspace keeps: those that it got longest ago are forgotten first."""
 

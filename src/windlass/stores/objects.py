@@ -31,6 +31,10 @@ else:
     Client = obstore._store.S3Store
 
 CONNECT_TIMEOUT = 5.0
+LARGE = 64 * 1024
+"""Bytes: a larger object is given the time that a slow line needs for it, beyond the time-out of a request."""
+SLOWEST = 32 * 1024
+"""Bytes a second that a line must carry for each of several objects at once."""
 PAGE = 1000
 """Entries in one answer of S3; asking for one more would cost a second request."""
 LISTING = 6
@@ -66,6 +70,10 @@ class S3Store:
         if self._provider:
             self._provider()  # a missing extra or an expired login is better said before the first request
         self._client = self._connect()
+        self._patient: tuple[Client, Client] | None = None
+        """A client that waits longer, with the one that it stands for."""
+        self._slow = False
+        """Whether a large object did not come in time."""
 
     def get(self, key: str, unless: str | None = None) -> Object | Unchanged | None:
         """Checks the size before it reads the body."""
@@ -83,11 +91,11 @@ class S3Store:
         client = self._client
         try:
             try:
-                done = obstore.put(client, key, body, mode=mode, use_multipart=False)
+                done = obstore.put(self._patient_for(client, len(body)), key, body, mode=mode, use_multipart=False)
             except _FAILURES as error:
                 if not self._moved_region(answers.understand(error), client):
                     raise
-                done = obstore.put(self._client, key, body, mode=mode, use_multipart=False)
+                done = obstore.put(self._patient_for(self._client, len(body)), key, body, mode=mode, use_multipart=False)
         except _FAILURES as error:
             answer = answers.understand(error)
             if answer.keyless and self._provider and self._provider.failure:
@@ -162,9 +170,19 @@ class S3Store:
         keys = self.keys()
         return None if keys is None else sigv4.pages(self.place, keys, prefix, self._ca_bundle())
 
-    def _connect(self) -> Client:
+    def _patient_for(self, client: Client, size: int) -> Client:
+        """The client that moves an object of that size: one that gives it the time that a slow line needs, where it is large."""
+        if size <= LARGE:
+            return client
+        with self._moving:
+            if self._patient is None or self._patient[0] is not client:
+                self._patient = client, self._connect(MAX_OBJECT / SLOWEST)
+            return self._patient[1]
+
+    def _connect(self, longer: float = 0.0) -> Client:
         place = self.place
-        client: dict[str, Any] = {"connect_timeout": f"{CONNECT_TIMEOUT:.0f}s", "timeout": f"{place.timeout * 1000:.0f}ms"}
+        timeout = f"{(place.timeout + longer) * 1000:.0f}ms"
+        client: dict[str, Any] = {"connect_timeout": f"{CONNECT_TIMEOUT:.0f}s", "timeout": timeout}
         config: dict[str, Any] = {"region": place.region, "conditional_put": "etag", "disable_bulk_delete": True}
         virtual = place.path_style is False or (place.path_style is None and not place.endpoint and "." not in place.bucket)
         config["virtual_hosted_style_request"] = virtual
@@ -189,6 +207,8 @@ class S3Store:
 
     def _get(self, client: Client, key: str, unless: str | None) -> Object | Unchanged | None:
         options: Any = {"if_none_match": f'"{unless}"'} if unless else None
+        if self._slow:
+            client = self._patient_for(client, MAX_OBJECT)
         try:
             found = obstore.get(client, key, options=options)
         except obstore.exceptions.NotModifiedError:
@@ -205,7 +225,14 @@ class S3Store:
         version = self._version(meta["e_tag"])
         if version == unless:  # a store that knows no conditional read sends the whole object
             return Unchanged(key=key)
-        return Object(key=key, body=found.bytes().to_bytes(), version=version, modified=float(int(meta["last_modified"].timestamp())))
+        try:
+            body = found.bytes().to_bytes()
+        except _FAILURES:
+            if self._slow or meta["size"] <= LARGE:
+                raise
+            self._slow = True
+            return self._get(client, key, unless)
+        return Object(key=key, body=body, version=version, modified=float(int(meta["last_modified"].timestamp())))
 
     def _list(self, client: Client, prefix: str, after: str, limit: int) -> Page:
         base = prefix[: prefix.rfind("/") + 1]

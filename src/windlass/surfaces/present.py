@@ -87,6 +87,15 @@ def wants_colour(stream: TextIO, env: dict[str, str] | None = None) -> bool:
     return stream.isatty() and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
 
 
+def _room() -> int:
+    """Characters of a line on stderr's terminal that is drawn again and again: a longer one would leave its first half behind."""
+    try:
+        wide = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        wide = 0
+    return min(78, wide - 1) if wide > 1 else 78
+
+
 def _unwritten(error: OSError) -> WindlassError:
     return WindlassError(f"the output could not be written: {error.strerror}", "look at where it goes: a full disk?")
 
@@ -153,7 +162,7 @@ class Output:
     def progress(self, text: str) -> None:
         """How far long work is: one line on stderr, redrawn, only where that is a terminal."""
         if self._progress:
-            sys.stderr.write(f"\r\x1b[K{clean(text)[:78]}")
+            sys.stderr.write(f"\r\x1b[K{clean(text)[: _room()]}")
             sys.stderr.flush()
             self._drawn = True
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 def _fetch(ref: Ref) -> str:
-    """The command that downloads the current version."""
-    return f"windlass artifact download {ref.name}" + (f" --step {ref.step}" if ref.step else "")
+    """The command that downloads a version, the current one where none is named."""
+    return f"windlass artifact download {ref.but(step='')}" + (f" --step {ref.step}" if ref.step else "")
 
 
 def _step(parser: ArgumentParser, what: str) -> None:
@@ -38,7 +38,9 @@ def _name(parser: ArgumentParser) -> None:
 
 
 def _upload_options(parser: ArgumentParser) -> None:
-    parser.add_argument("path", metavar="PATH", nargs="+", help="a file, a folder (all of it but .git), or - for stdin (with --name)")
+    parser.add_argument(
+        "path", metavar="PATH", nargs="+", help="a file, a folder (all but .git and .windlass), or - for stdin (with --name)"
+    )
     _step(parser, "publish it as a result of this step, which you hold: refused with exit 3 once you have lost it")
     parser.add_argument("--epoch", type=int, metavar="N", help="only if your claim has this epoch")
     parser.add_argument("--name", metavar="N", help="its name; default: the last part of PATH")
@@ -157,10 +159,15 @@ def _list(context: Context, args: Namespace) -> int:
     columns(
         out,
         ("artifact", "size", "by", "when", "type"),
-        [(ref.but(version=v.version), how_much(v), one_line(v.agent, 40), ago(v.at, now), one_line(v.media_type)) for ref, v in shown],
+        [(ref.but(version=v.version), how_much(v), one_line(v.agent, 40), ago(v.at, now), _type(v)) for ref, v in shown],
     )
     more(out, len(good) - len(shown), "artifacts", f"windlass artifact list{f' --step {args.step}' if args.step else ''} --limit 0")
     return 0
+
+
+def _type(version: Published) -> str:
+    """Its media type, in a person's words."""
+    return "folder" if version.entry.kind.value == "folder" else one_line(version.media_type)
 
 
 def _show(context: Context, args: Namespace) -> int:
@@ -173,7 +180,7 @@ def _show(context: Context, args: Namespace) -> int:
     if out.as_json:
         return 0
     now = context.project.session.now()
-    out.text(styled(str(ref.but(version=version.version)), "bold"), f": {how_much(version)}, {one_line(version.media_type)}")
+    out.text(styled(str(ref.but(version=version.version)), "bold"), f": {how_much(version)}, {_type(version)}")
     held = f", for {one_line(version.step, 128)} (epoch {version.epoch})" if version.step else ""
     out.text(f"  by {one_line(version.agent, 128)} (incarnation {version.incarnation}){held}, {ago(version.at, now)}")
     if version.entry.sha:
@@ -332,7 +339,8 @@ def _verify(context: Context, args: Namespace) -> int:
     if found.damaged:
         context.out.flush()
         raise Damaged(found.damaged[0].key, found.damaged[0].why)
-    out.text(f"{found.artifacts:,} artifacts are well: {sized(found.bytes)} read and compared")
+    well = "artifact is" if found.artifacts == 1 else "artifacts are"
+    out.text(f"{found.artifacts:,} {well} well: {sized(found.bytes)} read and compared")
     return 0
 
 

@@ -45,7 +45,7 @@ def _create(context: Context, args: Namespace) -> int:
             "left": remarks(scan.left if scan else ()),
         }
     )
-    of = {"folder": f" of the folder {args.source}", "workspace": f" from the workspace {args.source}", "empty": ", empty"}[kind]
+    of = {"folder": f" from the folder {args.source}", "workspace": f" from the workspace {args.source}", "empty": ", empty"}[kind]
     out.text(
         styled(args.name, "bold"), f" made{of}, as {agent} ", styled(f"({weight(made.root)}{_ignored(scan.ignored if scan else 0)})", "dim")
     )

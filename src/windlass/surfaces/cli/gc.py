@@ -51,7 +51,7 @@ def _tell(context: Context, args: Namespace, done: Swept) -> None:
         what = "would give up" if args.dry_run else "gave up"
         out.text(f"  {what} an upload of {upload.agent or 'nobody'}, silent for {duration(now - upload.since)}")
     for upload in done.uploading:
-        out.text(f"  would wait for an upload of {upload.agent or 'nobody'}, begun {duration(now - upload.since)} ago")
+        out.text(f"  would wait for an upload of {upload.agent or 'nobody'}, heard of {duration(now - upload.since)} ago")
     if args.dry_run and done.deleted:
         out.text("  to delete it: windlass gc" + (f" --grace {args.grace:.0f}" if args.grace != GRACE else ""))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from windlass.errors import UsageError, shell_word
 from windlass.surfaces.cli.arguments import add_limit, count
 from windlass.surfaces.cli.columns import ago, columns, more
 from windlass.surfaces.cli.context import Command
@@ -25,9 +26,15 @@ class _Differences:
     """Paths of a diff, by what became of them."""
 
     def __init__(self, found: Any) -> None:
-        self.added = [one.path for one in found if one.before is None]
-        self.removed = [one.path for one in found if one.after is None]
-        self.changed = [one.path for one in found if one.before is not None and one.after is not None]
+        self.added = [_path(one) for one in found if one.before is None]
+        self.removed = [_path(one) for one in found if one.after is None]
+        self.changed = [_path(one) for one in found if one.before is not None and one.after is not None]
+
+
+def _path(one: Any) -> str:
+    """Of an empty folder with a slash, as everywhere."""
+    entry = one.after or one.before
+    return f"{one.path}/" if entry.kind.value == "folder" else str(one.path)
 
 
 def _list_options(parser: ArgumentParser) -> None:
@@ -166,10 +173,14 @@ def _checkpoints(context: Context, args: Namespace) -> int:
 
 def _restore_options(parser: ArgumentParser) -> None:
     _name(parser)
-    parser.add_argument("label", metavar="LABEL")
+    parser.add_argument("label", metavar="LABEL", nargs="?", help="the checkpoint; NAME@LABEL will do too")
 
 
 def _restore(context: Context, args: Namespace) -> int:
+    if args.label is None:
+        args.name, _, args.label = args.name.partition("@")
+        if not args.label:
+            raise UsageError("which checkpoint?", f"see: windlass workspace checkpoints {shell_word(args.name)}")
     agent, out = context.agent, context.out
     done = context.project.workspaces.restore(args.name, args.label)
     at = done.workspace.seq - 1
@@ -197,7 +208,7 @@ def _fork(context: Context, args: Namespace) -> int:
     agent, out = context.agent, context.out
     made = [one.name for one in context.project.workspaces.fork(args.name, args.number, prefix=args.prefix)]
     out.data({"agent": agent, "source": args.name, "workspaces": made})
-    told = made[0] if len(made) == 1 else f"{made[0]} … {made[-1]}"
+    told = ", ".join(made) if len(made) < 3 else f"{made[0]} … {made[-1]}"
     out.text(styled(told, "bold"), f" forked from {args.name}, as {agent}")
     out.text(styled(f"  into a folder: windlass workspace pull {made[0]} --from {made[0]}", "dim"))
     return 0
