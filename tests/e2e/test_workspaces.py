@@ -91,6 +91,24 @@ def test_conflicts_of_a_pull_are_named_with_both_sides_and_nothing_is_changed(si
     assert held(b) == held(a)
 
 
+def test_a_conflict_of_a_merge_is_settled_for_one_side(site: Cli) -> None:
+    cli = site
+    workspace(cli, "fork", "site", "-n", "2")
+    for number in (1, 2):
+        workspace(cli, "pull", f"t{number}", "--from", f"site-{number}")
+        fill(cli.cwd / f"t{number}", {"index.html": b"%d" % number, f"new-{number}": b"x"})
+        workspace(cli, "push", f"t{number}")
+    workspace(cli, "merge", "site-1", "site")
+    lost = cli.run("workspace", "merge", "site-2", "site", agent="ann")
+    assert (lost.code, "windlass workspace merge site-2 site --theirs" in lost.err) == (3, True)
+    assert cli.run("workspace", "merge", "site-2", "site", "--ours", "--theirs").code == 2
+    workspace(cli, "merge", "site-2", "site", "--theirs")
+    workspace(cli, "pull", "out", "--from", "site")
+    assert (cli.cwd / "out/index.html").read_bytes() == b"2"
+    assert (cli.cwd / "out/new-1").exists()
+    assert (cli.cwd / "out/new-2").exists()
+
+
 def test_forks_are_tried_compared_and_merged(site: Cli) -> None:
     cli = site
     assert workspace(cli, "fork", "site", "-n", "3", "--prefix", "try").out.startswith("try-1 … try-3 forked from site, as ann\n")

@@ -16,7 +16,7 @@ from windlass.protocol import keys
 from windlass.protocol.codec import decode
 from windlass.protocol.pending import Pending
 from windlass.protocol.trees import Kind
-from windlass.protocol.workspaces import MAX_MERGED, NOTHING, Merged, Root, Workspace, common, learned, state_of
+from windlass.protocol.workspaces import MAX_LINES, MAX_MERGED, NOTHING, Merged, Root, Workspace, common, learned, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,6 +113,28 @@ def test_a_conflict_is_named_and_nothing_is_written(world: World) -> None:
     error = error_of(Conflicting, lambda: world.merge("w", "base"))
     assert (error.exit, error.details["conflicts"], error.details["count"]) == (3, ["a", "d/x"], 2)
     assert bodies(world.place) == before
+
+
+@pytest.mark.parametrize(
+    ("prefer", "expected"), [("ours", {"a": "3", "b": "4", "d/y": "1"}), ("theirs", {"a": "2", "b": "4", "d/x": "2", "d/y": "1"})]
+)
+def test_where_both_changed_a_path_one_side_can_be_taken(world: World, prefer: str, expected: dict[str, str]) -> None:
+    world.fork("base", "w")
+    world.set("w", a="2", d__x="2")
+    world.set("base", a="3", d__x=None, b="4")
+    world.ann.do(merging.merge(world.ann.actor, "w", "base", prefer=prefer))
+    assert world.files("base") == expected
+    assert world.merge("w", "base").again
+    error_of(UsageError, lambda: world.ann.do(merging.merge(world.ann.actor, "w", "base", prefer="mine")))
+
+
+def test_a_file_and_a_folder_of_one_name_are_taken_as_a_whole(world: World) -> None:
+    world.fork("base", "w")
+    world.set("w", d__x=None, d__y=None, d="7")
+    world.set("base", d__x="8")
+    error_of(Conflicting, lambda: world.merge("w", "base"))
+    world.ann.do(merging.merge(world.ann.actor, "w", "base", prefer="theirs"))
+    assert world.files("base") == {"a": "1", "b": "1", "d": "7"}
 
 
 def test_a_solved_conflict_does_not_come_again(world: World) -> None:
@@ -309,13 +331,65 @@ def test_a_diff_of_two_forks_costs_one_way_down(world: World, folder: str) -> No
 
 
 def test_what_others_are_known_for_is_bounded_and_the_newest_stay() -> None:
-    merged: dict[str, Merged] = {}
+    me = Workspace(name="me")
     for number in range(MAX_MERGED + 10):
         other = Workspace(name=f"w{number}", seq=5, root=NOTHING)
-        merged = learned(merged, "me", other, state_of(other), number + 1)
-    assert len(merged) == MAX_MERGED
-    assert f"w{MAX_MERGED + 9}" in merged
-    assert "w0" not in merged
+        me = me.but(**learned(me, other, state_of(other), number + 1))
+    assert len(me.merged) == MAX_MERGED
+    assert f"w{MAX_MERGED + 9}" in me.merged
+    assert "w0" not in me.merged
+    for number in range(MAX_LINES + 10):
+        other = Workspace(name="w", seq=number + 5, born=number, root=NOTHING)
+        me = me.but(**learned(me, other, state_of(other), 1000 + number))
+    assert [line.born for line in me.lines][-1] == MAX_LINES + 8
+    assert len(me.lines) == MAX_LINES
+
+
+def kept(world: World, name: str, label: str) -> None:
+    world.ann.do(workspaces.checkpoint(world.ann.actor, name, label))
+
+
+def back(world: World, name: str, label: str) -> None:
+    world.ann.do(workspaces.restore(world.ann.actor, name, label))
+
+
+def test_what_was_merged_before_a_restore_can_be_merged_again(world: World) -> None:
+    world.fork("base", "w")
+    kept(world, "base", "good")
+    world.set("w", a="2")
+    world.merge("w", "base")
+    back(world, "base", "good")
+    assert world.files("base")["a"] == "1"
+    world.set("w", b="5")
+    world.merge("w", "base")
+    assert (world.files("base")["a"], world.files("base")["b"]) == ("2", "5")
+
+
+def test_what_another_took_over_before_a_restore_is_no_state_in_common(world: World) -> None:
+    world.fork("base", "w")
+    kept(world, "base", "good")
+    world.set("base", a="2")
+    world.merge("base", "w")
+    back(world, "base", "good")
+    assert not world.merge("w", "base").again
+    assert world.files("base")["a"] == "2"
+
+
+def test_a_second_restore_and_forks_of_before_and_after_are_still_merged(world: World) -> None:
+    world.fork("base", "early")
+    kept(world, "base", "one")
+    world.set("base", a="2")
+    kept(world, "base", "two")
+    back(world, "base", "one")
+    world.fork("base", "late")
+    back(world, "base", "two")
+    world.set("early", b="5")
+    world.set("late", d__x="6")
+    world.merge("early", "base")
+    world.merge("late", "base")
+    world.merge("late", "early")
+    assert world.files("base") == {"a": "2", "b": "5", "d/x": "6", "d/y": "1"}
+    assert world.files("early") == {"a": "1", "b": "5", "d/x": "6", "d/y": "1"}
 
 
 def test_hostile_knowledge_is_no_endless_loop_and_no_base() -> None:
@@ -335,6 +409,8 @@ MOVES = st.one_of(
     st.tuples(st.just("set"), st.sampled_from(NAMES), st.sampled_from(PATHS)),
     st.tuples(st.just("remove"), st.sampled_from(NAMES), st.sampled_from(PATHS)),
     st.tuples(st.just("take back"), st.sampled_from(NAMES), st.sampled_from(PATHS)),
+    st.tuples(st.just("checkpoint"), st.sampled_from(NAMES), st.sampled_from(PATHS[:2])),
+    st.tuples(st.just("restore"), st.sampled_from(NAMES), st.sampled_from(PATHS[:2])),
     st.tuples(st.just("merge"), st.sampled_from(NAMES), st.sampled_from(NAMES)),
     st.tuples(st.just("merge"), st.sampled_from(NAMES), st.sampled_from(NAMES)),
     st.tuples(st.just("merge"), st.sampled_from(NAMES), st.sampled_from(NAMES)),
@@ -351,6 +427,7 @@ class Truth:
         self.vague: set[int] = set()
         """Changes to a value that was there before: no three-way merge tells them from no change."""
         self.past: dict[str, list[str | None]] = {path: ["1"] for path in PATHS}
+        self.kept: dict[tuple[str, str], tuple[dict[str, tuple[str | None, frozenset[int]]], set[int]]] = {}
         for name in NAMES:
             self.now[name] = {path: ("1", frozenset([0])) for path in PATHS}
             self.knows[name] = {0}
@@ -362,6 +439,23 @@ class Truth:
         self.past[path].append(text)
         if vague:
             self.vague.add(self.count)
+
+    def checkpoint(self, name: str, label: str) -> bool:
+        """Whether there was none of that label yet."""
+        new = (name, label) not in self.kept
+        if new:
+            self.kept[name, label] = dict(self.now[name]), set(self.knows[name])
+        return new
+
+    def restore(self, name: str, label: str) -> bool:
+        """Whether there was one, with other files: what came after it was never there."""
+        if (name, label) not in self.kept:
+            return False
+        now, knows = self.kept[name, label]
+        if {path: text for path, (text, _) in now.items()} == {path: text for path, (text, _) in self.now[name].items()}:
+            return False
+        self.now[name], self.knows[name] = dict(now), set(knows)
+        return True
 
     def files(self, name: str) -> dict[str, str]:
         return {path: text for path, (text, _) in self.now[name].items() if text is not None}
@@ -378,14 +472,19 @@ def test_no_merge_loses_a_change_that_only_one_side_made(moves: list[tuple[str, 
     world.fork("w1", "w3")
     truth.now["w3"], truth.knows["w3"] = dict(truth.now["w1"]), set(truth.knows["w1"])
     for what, name, other in moves:
-        if what != "merge":
+        if what == "checkpoint":
+            if truth.checkpoint(name, other):
+                world.ann.do(workspaces.checkpoint(world.ann.actor, name, other))
+        elif what == "restore":
+            if truth.restore(name, other):
+                world.ann.do(workspaces.restore(world.ann.actor, name, other))
+        elif what != "merge":
             old = truth.now[name][other][0]
             text = str(truth.count + 1) if what == "set" else None if what == "remove" else truth.past[other][-2:][0]
             if text != old:
                 truth.change(name, other, text, vague=what != "set")
                 world.ann.do(workspaces.push(world.ann.actor, name, world.doc(name).root, sent(truth.files(name))))
-            continue
-        if name == other:
+        if what != "merge" or name == other:
             continue
         source, into = name, other
         several = len(common(world.doc(into), world.doc(source))) > 1
@@ -423,7 +522,7 @@ def test_no_merge_loses_a_change_that_only_one_side_made(moves: list[tuple[str, 
         assert world.files(name) == truth.files(name)
 
 
-@given(st.lists(MOVES.filter(lambda one: one[0] != "merge"), max_size=12))
+@given(st.lists(MOVES.filter(lambda one: one[0] in ("set", "remove", "take back")), max_size=12))
 @settings(max_examples=60, deadline=None)
 def test_both_directions_come_to_the_same(moves: list[tuple[str, str, str]]) -> None:
     world, other, truth = World(), World(), Truth()

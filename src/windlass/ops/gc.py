@@ -226,7 +226,7 @@ def _still_uploading(young: Sequence[_Known], now: float) -> TimedOut:
     others = f", and {len(young) - 1} more" if len(young) > 1 else ""
     return TimedOut(
         f"{first.doc.agent or 'somebody'} is uploading, heard of {max(0.0, now - first.modified):.0f} s ago{others}; nothing was deleted",
-        "run it again later, or with a longer --wait; one that is silent for an hour, or for --grace, is given up",
+        "run it again later, or with a longer --wait; if that upload was killed, give it up: windlass gc --grace 10m",
         agent=first.doc.agent,
         since=first.modified,
     )

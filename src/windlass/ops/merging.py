@@ -45,8 +45,13 @@ def diff(before: str, after: str) -> Op[list[Difference]]:
     return (yield from trees.expand((yield from trees.diff(old.tree, new.tree))))
 
 
-def merge(actor: Actor, source: str, into: str) -> Op[Joined]:
-    """Bring what changed in one workspace into another. Raises Conflicting with nothing written, UsageError where they share nothing."""
+def merge(actor: Actor, source: str, into: str, *, prefer: str = "") -> Op[Joined]:
+    """Bring what changed in one workspace into another. Raises Conflicting with nothing written, UsageError where they share nothing.
+
+    `prefer`: what becomes of a path that both changed: "ours" is that of `into`, "theirs" that of `source`; else it is a conflict.
+    """
+    if prefer not in ("", "ours", "theirs"):
+        raise UsageError(f"{prefer!r} is no side of a merge", 'use "ours" or "theirs"')
     if keys.check_name(source, "workspace") == keys.check_name(into, "workspace"):
         raise UsageError("a workspace cannot be merged into itself", "name two")
     me = yield from act(actor)
@@ -63,8 +68,10 @@ def merge(actor: Actor, source: str, into: str) -> Op[Joined]:
         except Damaged:
             yield from _same_still(ours, theirs)
             raise
-        if conflicts:
+        if conflicts and not prefer:
             raise _conflicting(source, into, conflicts)
+        if prefer == "theirs":
+            edits |= {one.path: one.theirs for one in conflicts}
         known = ours.doc.merged.get(source)
         if not edits and known is not None and (known.born, known.root.tree) == (theirs.doc.born, theirs.doc.root.tree):
             return Joined(workspace=ours.doc, source=source, again=True)
@@ -86,7 +93,7 @@ def _conflicting(source: str, into: str, conflicts: Sequence[Conflict]) -> Confl
     told = ", ".join(repr(path[:200]) for path in paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
     return Conflicting(
         f"{source} and {into} both changed {told}",
-        f"nothing was written; make them alike in one of both (windlass workspace diff {into} {source}), then merge again",
+        f"nothing was written; settle it in one of both and merge again, or take a side: windlass workspace merge {source} {into} --theirs",
         source=source,
         into=into,
         conflicts=paths[:NAMED],
@@ -102,8 +109,8 @@ def _publish(me: Me, ours: Version[Workspace], start: Started, edits: Mapping[st
     def decide(now: Workspace, write: Write) -> Workspace:
         if now.root.tree != ours.doc.root.tree or now.born != ours.doc.born or now.merged != ours.doc.merged:
             raise Over
-        merged = learned(now.merged, now.name, start.of, start.state, now.seq + 1)
-        return recorded(now, "merge", me.agent, write.at, write.id, start.of.name, root=root, merged=merged)
+        known = learned(now, start.of, start.state, now.seq + 1)
+        return recorded(now, "merge", me.agent, write.at, write.id, start.of.name, root=root, **known)
 
     now = yield from change(ours.doc.name, ours, decide, lambda: pending.still(upload))
     return Joined(workspace=now.doc.but(name=ours.doc.name), source=start.of.name, paths=tuple(edits))

@@ -19,9 +19,11 @@ from windlass.protocol.workspaces import (
     Root,
     Workspace,
     existing,
+    known_roots,
     learned,
     parse_place,
     recorded,
+    restored,
     state_of,
 )
 from windlass.record import Record
@@ -59,7 +61,7 @@ class WorkspaceListed(Record):
 
 
 class Started(Record):
-    """A state that something begins with: of which workspace, and what of it counts as known."""
+    """A state that something begins with: the workspace as it was then, and what of it counts as known."""
 
     of: Workspace
     state: Merged
@@ -104,7 +106,8 @@ def start_of(place: str) -> Op[Started]:
     if not label:
         return Started(of=workspace, state=state_of(workspace))
     kept = _checkpoint_of(workspace, label)
-    return Started(of=workspace, state=state_of(workspace).but(root=kept.root, seq=kept.seq, at_seq=kept.seq))
+    then = workspace.but(root=kept.root, seq=kept.seq, born=kept.born, merged=kept.merged, lines=kept.lines)
+    return Started(of=then, state=state_of(then))
 
 
 def _checkpoint_of(workspace: Workspace, label: str) -> Checkpoint:
@@ -199,7 +202,7 @@ def create(
 
 def needs(start: Started | None) -> tuple[Root, ...]:
     """The trees that a workspace refers to which begins like this."""
-    return () if start is None else (start.state.root, *(one.root for one in start.of.merged.values()))
+    return () if start is None else (start.state.root, *known_roots(start.of))
 
 
 def refers(start: Started) -> Op[None]:
@@ -225,8 +228,8 @@ def begun(before: Workspace | None, name: str, me: Me, write: Write, root: Root,
     )
     if start is None:
         return recorded(fresh, "create", me.agent, write.at, write.id, root=root)
-    merged = learned({}, name, start.of, start.state, seq)
-    return recorded(fresh, "fork", me.agent, write.at, write.id, start.of.name, root=root, origin=start.of.name, merged=merged)
+    known = learned(fresh, start.of, start.state, seq)
+    return recorded(fresh, "fork", me.agent, write.at, write.id, start.of.name, root=root, origin=start.of.name, **known)
 
 
 def place(
@@ -333,11 +336,15 @@ def _with(now: Workspace, label: str, me: Me, write: Write, note: str) -> dict[s
         raise UsageError(
             f"workspace {now.name} has {MAX_CHECKPOINTS} checkpoints, which is the limit", "go on in a fork of it: windlass workspace fork"
         )
-    return {**now.checkpoints, label: Checkpoint(root=now.root, by=me.agent, at=write.at, seq=now.seq, note=note)}
+    made = Checkpoint(root=now.root, by=me.agent, at=write.at, seq=now.seq, note=note, born=now.born, merged=now.merged, lines=now.lines)
+    return {**now.checkpoints, label: made}
 
 
 def restore(actor: Actor, name: str, label: str) -> Op[WorkspaceChanged]:
-    """Set the head to a checkpoint's tree; the head before is kept as a checkpoint unless it is one. Raises NotFound."""
+    """Go back to a checkpoint: what was merged since then can be merged again. The head before is kept as a checkpoint unless it is one.
+
+    Raises NotFound.
+    """
     keys.check_name(label, "checkpoint")
 
     def decide(me: Me, now: Workspace, write: Write) -> Workspace:
@@ -350,7 +357,7 @@ def restore(actor: Actor, name: str, label: str) -> Op[WorkspaceChanged]:
             while f"before-restore-{number}" in checkpoints:
                 number += 1
             checkpoints = _with(now, f"before-restore-{number}", me, write, f"before {label} was restored")
-        return recorded(now, "restore", me.agent, write.at, write.id, label, root=kept.root, checkpoints=checkpoints)
+        return recorded(now, "restore", me.agent, write.at, write.id, label, checkpoints=checkpoints, **restored(now, kept))
 
     return (yield from _simple(actor, name, decide))
 

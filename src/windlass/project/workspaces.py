@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
-    from typing import Self, TypeAlias
+    from typing import Literal, Self, TypeAlias
 
     from windlass.effects import Op
     from windlass.ops.merging import Joined
@@ -106,12 +106,13 @@ def _diff(name: str, other: str) -> Op[list[Difference]]:
     return merging.diff(name, other)
 
 
-def _merge(session: Session, source: str, into: str) -> Op[Joined]:
+def _merge(session: Session, source: str, into: str, *, prefer: Literal["", "ours", "theirs"] = "") -> Op[Joined]:
     """Bring what changed in one workspace into another, against what they have in common.
 
-    Raises Conflicting, naming the paths that both changed, with nothing written; UsageError where nothing is common, NotFound.
+    `prefer`: where both changed a path, keep that of `into` ("ours") or take that of `source` ("theirs"). Else raises
+    Conflicting, naming these paths, with nothing written; UsageError where nothing is common, NotFound.
     """
-    return merging.merge(session.actor, source, into)
+    return merging.merge(session.actor, source, into, prefer=prefer)
 
 
 def _teardown(session: Session, name: str, force: bool = False) -> Op[Workspace]:
@@ -174,9 +175,9 @@ def _leave(session: Session, names: Sequence[str], error: BaseException | None) 
         error.add_note(f"windlass: {', '.join(names)} not all torn down: {problem}")
 
 
-def _merge_into(session: Session, name: str, into: str) -> Op[Joined]:
-    """Bring what changed here into another workspace. Raises Conflicting with nothing written, UsageError where nothing is common."""
-    return _merge(session, name, into)
+def _merge_into(session: Session, name: str, into: str, *, prefer: Literal["", "ours", "theirs"] = "") -> Op[Joined]:
+    """Bring what changed here into another workspace; `prefer` as in `merge`. Raises Conflicting with nothing written, UsageError."""
+    return _merge(session, name, into, prefer=prefer)
 
 
 def _diff_to(session: Session, name: str, other: str) -> Op[list[Difference]]:

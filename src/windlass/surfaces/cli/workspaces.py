@@ -234,11 +234,14 @@ def _diff(context: Context, args: Namespace) -> int:
 def _merge_options(parser: ArgumentParser) -> None:
     parser.add_argument("source", metavar="FROM", help="the workspace with the changes")
     parser.add_argument("into", metavar="INTO", help="the workspace that gets them")
+    side = parser.add_mutually_exclusive_group()
+    side.add_argument("--theirs", action="store_const", dest="prefer", const="theirs", help="where both changed a path, take that of FROM")
+    side.add_argument("--ours", action="store_const", dest="prefer", const="ours", help="where both changed a path, keep that of INTO")
 
 
 def _merge(context: Context, args: Namespace) -> int:
     agent, out = context.agent, context.out
-    done = naming_conflicts(out, lambda: context.project.workspaces.merge(args.source, args.into))
+    done = naming_conflicts(out, lambda: context.project.workspaces.merge(args.source, args.into, prefer=args.prefer or ""))
     paths = list(done.paths)
     out.data(
         {
@@ -312,7 +315,11 @@ COMMANDS = {
     "workspace diff": Command(
         options=_diff_options, run=_diff, examples="  windlass workspace diff site site-2\n  windlass workspace diff site@v1 site"
     ),
-    "workspace merge": Command(options=_merge_options, run=_merge, examples="  windlass workspace merge site-2 site"),
+    "workspace merge": Command(
+        options=_merge_options,
+        run=_merge,
+        examples="  windlass workspace merge site-2 site\n  windlass workspace merge site-2 site --theirs",
+    ),
     "workspace teardown": Command(options=_teardown_options, run=_teardown, examples="  windlass workspace teardown site-3 --force"),
     "workspace expire": Command(options=_expire_options, run=_expire, examples="  windlass workspace expire --dry-run"),
 }
