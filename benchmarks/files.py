@@ -252,6 +252,9 @@ def forks(bench: Bench) -> Figures:
         for name, action in actions.items():
             if name.startswith("diff"):
                 change(bench, side, files)
+            if name == "restore":
+                files[0].write_bytes(b"changed")
+                side("workspace", "push", str(folder))
             proxy.log.clear()
             wall = side(*action("")).wall
             found[name].append((wall, listed(requests(list(proxy.log)))))
