@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from windlass.digest import sha256_hex
-from windlass.files.cache import GRAIN, Cache, known
+from windlass.files.cache import FINE, GRAIN, Cache, known
 from windlass.files.scan import Found
 
 if TYPE_CHECKING:
@@ -67,6 +67,31 @@ def test_a_file_that_changed_right_before_it_was_hashed_is_hashed_again(tmp_path
     cache = kept(tmp_path / "cache", fresh, settled)
     assert cache.get(fresh) is None
     assert cache.get(settled) is not None
+
+
+SECOND = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("root", "age", "fraction", "known_"),
+    [
+        ("here", 2 * FINE, 1, True),
+        ("here", FINE // 2, 1, False),
+        ("here", SECOND, 0, False),
+        ("here", 3 * SECOND, 0, True),
+        ("/proc", 2 * FINE, 1, False),
+        ("/proc", 3 * SECOND, 1, True),
+    ],
+)
+def test_where_one_clock_stamps_fractions_of_a_second_a_moment_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str, age: int, fraction: int, known_: bool
+) -> None:
+    now = OLD + 10 * SECOND
+    monkeypatch.setattr("windlass.files.cache._clock", lambda _: now)
+    time = (now - age) // SECOND * SECOND if not fraction else now - age - (1 if not (now - age) % SECOND else 0)
+    file = found(mtime_ns=time, ctime_ns=time)
+    cache = kept(tmp_path / "cache", file, root=str(tmp_path) if root == "here" else root)
+    assert (cache.get(file) is not None) is known_
 
 
 def test_however_long_lies_between_hashing_and_saving_a_change_in_the_same_instant_is_seen(

@@ -545,6 +545,7 @@ def test_files_are_read_again_only_where_size_or_times_changed(
 ) -> None:
     a, _ = two
     monkeypatch.setattr(cache, "GRAIN", 0)
+    monkeypatch.setattr(cache, "FINE", 0)
     read: list[str] = []
     plain: Any = vars(folders)["read_file"]
 

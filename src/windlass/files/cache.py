@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 GRAIN = 2_000_000_000
 """Nanoseconds: a file that changed so shortly before it was hashed may have changed again afterwards without showing it."""
+FINE = 100_000_000
+"""The same where times have fractions of a second, and come from the clock that times this cache. Systems tick every 1 to 10 ms."""
 LARGEST = 256 * 1024 * 1024
 """Bytes of a cache that is believed."""
 
@@ -43,6 +45,9 @@ class Cache:
         self._folder = f"{folder}/files" if folder else None
         self._file = f"{name}.json".encode()
         self._known: dict[str, Known] = {}
+        self._root = root
+        self._alike = False
+        """Whether folder and cache lie on one file system, so that one clock stamps both."""
         self._before = 0
         self._now = 0
 
@@ -54,6 +59,7 @@ class Cache:
             return {}
         try:
             self._now = _clock(folder)
+            self._alike = _on_one_system(self._root, folder)
             body = self._read(folder)
             if body:
                 before, paths, *columns = jsons.loads(body.decode())
@@ -68,9 +74,10 @@ class Cache:
     def get(self, found: Found) -> Any:
         """The value of a file that is surely as it was, else None."""
         one = self._known.get(found.path)
-        if one is None or one[:-1] != known(found, None)[:-1] or max(found.mtime_ns, found.ctime_ns) > self._before - GRAIN:
+        if one is None or one[:-1] != known(found, None)[:-1]:
             return None
-        return one[-1]
+        fine = self._alike and found.mtime_ns % 1_000_000_000 and found.ctime_ns % 1_000_000_000
+        return one[-1] if max(found.mtime_ns, found.ctime_ns) <= self._before - (FINE if fine else GRAIN) else None
 
     def save(self, entries: Mapping[str, Known]) -> None:
         """Keep these for the next time, and nothing else; they were found and hashed after `load`."""
@@ -132,6 +139,13 @@ def _make_folder(folder: str) -> None:
         os.mkdir(folder, 0o700)
     except FileExistsError:
         pass
+
+
+def _on_one_system(root: str, folder: int) -> bool:
+    try:
+        return os.stat(root).st_dev == os.fstat(folder).st_dev
+    except (OSError, ValueError):
+        return False
 
 
 def _clock(folder: int) -> int:
