@@ -15,7 +15,8 @@ from windlass.ops import blobs, pending, receiving, sending
 from windlass.ops.agents import act
 from windlass.ops.registers import update
 from windlass.protocol import keys
-from windlass.protocol.blobs import EMPTY, MAX_PARTS, PACK, PACKED, PART, Blob, checked
+from windlass.protocol.blobs import EMPTY, MAX_PARTS, PACK, PACKED, PART, Blob, Index, checked
+from windlass.protocol.codec import encode
 from windlass.protocol.pending import Sweep
 from windlass.protocol.trees import Kind
 from windlass.testing.faults import Fault
@@ -358,6 +359,18 @@ def test_an_index_of_another_size_is_refused(ann: Agent) -> None:
     blob = upload(ann, Content(content(2 * PART)))
     with pytest.raises(Damaged, match="index of other content"):
         read(ann, blob.but(size=blob.size + 1))
+
+
+def test_a_part_of_another_length_is_no_part_though_its_bytes_are_what_it_is_named_after(ann: Agent, place: Place) -> None:
+    part = upload(ann, Content(b"short"))
+    index = encode(Index(size=PART + 5, parts=(part.name, part.name)))
+    name = upload(ann, Content(index)).name
+    lying = Blob(sha=part.sha, size=PART + 5, name=name)
+    with pytest.raises(Damaged, match="no part of this length"):
+        read(ann, lying)
+    told: list[str] = []
+    ann.do(receiving.check({"f": lying}, lambda _, error: told.append(error.why)))
+    assert told == ["it is no part of this length"]
 
 
 @given(st.lists(st.binary(max_size=3000), max_size=60), st.booleans())

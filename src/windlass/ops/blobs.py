@@ -182,8 +182,8 @@ def pack(under: Upload, files: Sequence[tuple[str, int, Callable[[], bytes]]], p
     blobs: dict[str, Blob] = {}
 
     def together(some: list[tuple[str, int, Callable[[], bytes]]]) -> Op[None]:
-        body = yield from fx.call(lambda: b"".join(load() for _, _, load in some))
-        name = yield from keep(under, sha256_large(body), lambda: body)
+        body, whole = yield from fx.call(lambda: hashed(b"".join(load() for _, _, load in some)))
+        name = yield from keep(under, whole, lambda: body)
         offset = 0
         for digest, size, _ in some:
             blobs[digest] = Blob(sha=digest, size=size, name=name, offset=offset)
@@ -192,6 +192,11 @@ def pack(under: Upload, files: Sequence[tuple[str, int, Callable[[], bytes]]], p
 
     yield from fx.spread(map(together, packs), AT_ONCE)
     return blobs
+
+
+def hashed(body: bytes) -> tuple[bytes, str]:
+    """Bytes with their SHA-256: worked out where it may block."""
+    return body, sha256_large(body)
 
 
 def verified(name: str, found: fx.Object | None) -> bytes:

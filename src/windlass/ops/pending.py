@@ -114,16 +114,6 @@ def given_up() -> Lost:
     return Lost("this upload took so long that a gc gave it up; nothing was published", "run it again: what was sent is found again")
 
 
-def hold(upload: Upload, trees: Sequence[str]) -> Op[None]:
-    """Announce that these trees are going to be referred to, too. Raises Lost, Indeterminate, StoreError."""
-
-    def decide(entry: Version[Pending] | None, write: Write) -> Pending:
-        doc = _open(entry)
-        return doc.but(holds=tuple(dict.fromkeys((*doc.holds, *trees))))
-
-    yield from registers.update(upload.key, Pending, decide)
-
-
 def commit(upload: Upload) -> Op[None]:
     """Turn the record to done: what is `forming` under it counts from now on. Raises Lost where gc was faster, Indeterminate."""
 

@@ -10,9 +10,9 @@ from windlass import effects as fx
 from windlass.errors import Damaged
 from windlass.ops import blobs, registers
 from windlass.protocol import keys
-from windlass.protocol.artifacts import Artifact, Published
+from windlass.protocol.artifacts import Artifact, Published, of_row
 from windlass.protocol.blobs import Index
-from windlass.protocol.codec import Fields, decode
+from windlass.protocol.codec import decode
 from windlass.protocol.pending import Pending, State
 from windlass.protocol.steps import Step
 from windlass.protocol.trees import Entry, Kind, Tree, entries_of, leaves_of
@@ -88,11 +88,7 @@ class Live:
 
     def _step(self, key: str, one: Version[Step]) -> None:
         for name, row in one.doc.artifacts.items():
-            try:
-                current = Published.load(Fields(row))
-            except ValueError as error:
-                raise Damaged(key, f"artifacts.{name[:80]}: {error}") from None
-            self._published(key, keys.parse_step(key) or "", name, current)
+            self._published(key, keys.parse_step(key) or "", name, of_row(row, name, key))
 
     def _published(self, key: str, step: str, name: str, current: Published | None) -> None:
         if current is not None:

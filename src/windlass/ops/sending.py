@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from windlass import effects as fx
 from windlass.digest import sha256_large
+from windlass.errors import WindlassError
 from windlass.ops import blobs
 from windlass.protocol.blobs import EMPTY, PACKED, PART, Blob
 from windlass.protocol.trees import Entry, Kind, file_entry, link_entry
@@ -47,8 +48,7 @@ def send(under: Upload, items: Sequence[Item], by_sha: Mapping[str, Blob]) -> Op
         found[item.path] = by_sha.get(digest) or sent[digest]
 
     def whole(item: Item) -> Op[None]:
-        body = yield from fx.call(item.load)
-        digest = sha256_large(body)
+        body, digest = yield from fx.call(lambda: blobs.hashed(item.load()))
         known = by_sha.get(digest)
         found[item.path] = known or Blob(sha=digest, size=len(body), name=(yield from blobs.keep(under, digest, lambda: body)))
         yield from progress.more(len(body))
@@ -93,8 +93,6 @@ def _checked(item: Item, digest: str) -> Callable[[], bytes]:
     def load() -> bytes:
         body = item.load()
         if sha256_large(body) != digest:
-            from windlass.errors import WindlassError
-
             raise WindlassError(f"{item.path} changed while it was read", "run it again when nobody writes it", path=item.path)
         return body
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from windlass import effects as fx
 from windlass.digest import sha256_large
 from windlass.errors import Damaged, UsageError
-from windlass.ops import blobs
+from windlass.ops import blobs, snapshots
 from windlass.protocol import keys
 from windlass.protocol.blobs import digest_of
 from windlass.protocol.codec import decode, encode
@@ -77,22 +77,9 @@ def _trees(names: Iterable[str]) -> Op[dict[str, Tree]]:
     return {name: decode(Tree, keys.blob(name), body) for name, body in zip(wanted, bodies, strict=True)}
 
 
-def walk(root: str) -> Op[dict[str, Entry]]:
+def walk(root: str) -> Op[Mapping[str, Entry]]:
     """Everything below a tree, folders too, by path. Raises Damaged, also for folders nested deeper than MAX_DEPTH."""
-    out: dict[str, Entry] = {}
-    level = {"": root} if root else {}
-    for _ in range(MAX_DEPTH + 1):
-        found = yield from read_all(list(level.values()))
-        below: dict[str, str] = {}
-        for path, name in level.items():
-            for inner, entry in found[name].items():
-                out[path + inner] = entry
-                if entry.kind is Kind.FOLDER and entry.name:
-                    below[f"{path}{inner}/"] = entry.name
-        if not below:
-            return out
-        level = below
-    raise Damaged(keys.blob(root), "its folders are nested too deeply")
+    return (yield from snapshots.take(root, {})).rows
 
 
 def at(root: str, path: str) -> Op[Entry | None]:
@@ -355,11 +342,6 @@ def edit(under: Upload, root: str, edits: Mapping[str, Entry | None]) -> Op[Entr
             folders[above][name] = wanted
     made, _ = yield from _write_up(under, folders, known_of(seen), None)
     return made
-
-
-def names_in(entries: Iterable[Entry]) -> set[str]:
-    """The objects that entries name directly: trees, packs, indexes, content."""
-    return {entry.name for entry in entries if entry.name}
 
 
 def known_of(names: Iterable[str]) -> dict[str, str]:

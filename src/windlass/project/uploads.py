@@ -183,9 +183,10 @@ def finish(
     drafts: list[Draft] = []
     try:
         for path in paths:
-            local = yield from fx.call(lambda path=path: _open(path, name_of(path)))  # type: ignore[misc]
+            named = name_of(path)
+            local = yield from fx.call(lambda path=path, named=named: _open(path, named))  # type: ignore[misc]
             found.append(local)
-            drafts.append(artifacts.Draft(name=name_of(path), content=local.content, media_type=local.media_type, git=git))
+            drafts.append(artifacts.Draft(name=named, content=local.content, media_type=local.media_type, git=git))
         return (yield from artifacts.finish(actor, name, handoff, drafts, epoch=epoch, force=force))
     finally:
         for local in found:

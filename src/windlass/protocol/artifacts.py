@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, ClassVar, Self
 
-    from windlass.protocol.steps import Step
 
 MAX_META = 16 * 1024
 """Bytes of an artifact's metadata and inputs together: they lie in a register."""
@@ -136,11 +135,6 @@ def deletion(before: Published | None, ref: Ref, new: Published) -> Published:
         version=number, deleted=True, first=number + 1, agent=new.agent, incarnation=new.incarnation, step=new.step, at=new.at,
         write_id=new.write_id,
     )  # fmt: skip
-
-
-def of_step(step: Step, key: str) -> dict[str, Published]:
-    """The current version of each artifact of a step, by name, deleted ones too. Raises Damaged."""
-    return {name: of_row(row, name, key) for name, row in sorted(step.artifacts.items())}
 
 
 def of_row(row: object, name: str, key: str) -> Published:

@@ -60,6 +60,7 @@ def _upload(context: Context, args: Namespace) -> int:
     if "-" in args.path and args.name is None:
         raise UsageError("what comes from stdin has no name of its own", "give one: --name NAME")
     meta = dict(_pair(one) for one in args.meta)
+    git = here()
     done: list[Uploaded] = []
     try:
         for path in args.path:
@@ -71,7 +72,7 @@ def _upload(context: Context, args: Namespace) -> int:
                 epoch=args.epoch,
                 meta=meta,
                 inputs=args.input,
-                git=here(),
+                git=git,
                 command=args.command,
             )
             done.append(made)
